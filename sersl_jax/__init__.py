@@ -1,0 +1,1 @@
+"""Speech emotion recognition with self-supervised audiovisual pretext tasks (Goncalves & Busso)."""
