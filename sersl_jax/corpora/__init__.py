@@ -1,0 +1,46 @@
+"""What is where: one small module per corpus, each with `clips(source) -> list[Clip]`.
+
+A module for speech emotion recognition also has `CLASSES`, the names of its emotions in order
+(or its clips' labels are the classes, sorted). A clip whose file is missing is yielded all the
+same: `prepare` writes it to the ledger.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A stretch of one media file in which one person talks.
+
+    `start` and `end` are seconds in `media` (`end=None`: to its end); `face` is an OpenFace CSV
+    of the whole media file. `labels["emotion"]` is a class name; `votes` holds, per modality that
+    raters saw ("multimodal", "voice", "face"), one number per class in the corpus's class order.
+    """
+
+    id: str
+    speaker_id: str
+    media: Path
+    face: Path | None = None
+    start: float = 0.0
+    end: float | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    votes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+def names() -> tuple[str, ...]:
+    """The corpora that can be prepared, sorted: every public module of this package."""
+    modules = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in modules if not name.startswith(("_", "synthetic_"))))
+
+
+def get(name: str) -> ModuleType:
+    """The module of a corpus; raises ValueError, naming the known ones, for any other name."""
+    if name not in names():
+        raise ValueError(f"no corpus is called {name!r}: the known ones are {', '.join(names())}")
+    return importlib.import_module(f"{__name__}.{name}")
