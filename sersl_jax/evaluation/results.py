@@ -1,0 +1,204 @@
+"""`predictions.csv` and `results.json`: what a finished run leaves for others to rely on."""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sersl_jax import metrics
+from sersl_jax.evaluation import paper
+from sersl_jax.splits import SIDES, Split
+
+COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
+HEADINGS = ("P", "R", "F1")
+
+
+def write(
+    workdir: str | Path,
+    predictions: pd.DataFrame,
+    splits: Sequence[Split],
+    config: Mapping[str, Any],
+    protocol: str,
+    label_rule: Mapping[str, Any],
+    environment: Mapping[str, Any],
+    *,
+    corpus: pd.DataFrame | None = None,
+    classes: Sequence[str] | None = None,
+    warnings: Sequence[str] = (),
+    baselines: Mapping[str, pd.DataFrame] | None = None,
+) -> dict[str, Any]:
+    """Scores every split and writes both files, `results.json` last, each in one step.
+
+    Args:
+        workdir: the run directory.
+        predictions: one row per split and test clip, columns as `COLUMNS`, then `p_<class>` in
+            class order, then any others (`sex`, `votes_voice` ...). Classes are names.
+        splits: what was trained; a row's `split` is its split's seed.
+        config: everything the run was told; `config["name"]` is the row of the paper's table.
+        protocol: the protocol's name.
+        label_rule: `LabelRule.stamp()`.
+        environment: versions, device, seconds.
+        corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
+            side, and proves that each test clip was scored once.
+        classes: class names; needed only where there are no `p_<class>` columns.
+        warnings: stamped on every output of the run (speaker overlap).
+        baselines: predictions of reference lines on the same splits (`svm`).
+
+    Returns:
+        What `results.json` holds.
+    """
+    names = class_names(predictions, classes)
+    _check_rows(predictions, splits, names, corpus)
+    tables = confusions(predictions, names)
+    scored = [_split_entry(split, tables[str(split.seed)], names, corpus) for split in splits]
+    results = {
+        "config": dict(config),
+        "protocol": protocol,
+        "label_rule": dict(label_rule),
+        "classes": names,
+        "splits": scored,
+        **summary([entry["metrics"] for entry in scored]),
+        "baselines": {name: score(rows, names) for name, rows in (baselines or {}).items()},
+        "environment": dict(environment),
+        "warnings": list(warnings),
+    }
+    Path(workdir).mkdir(parents=True, exist_ok=True)
+    write_atomically(
+        Path(workdir, "predictions.csv"),
+        lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
+    )
+    text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
+    write_atomically(Path(workdir, "results.json"), lambda path: path.write_text(text))
+    return results
+
+
+def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
+    """A reader finds the old file or the whole new one, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write_to(temporary)
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> list[str]:
+    """Class names in order: as given, else the `p_<class>` columns, else those that occur."""
+    if classes is not None:
+        return list(classes)
+    columns = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
+    return columns or sorted({*predictions["label"], *predictions["prediction"]})
+
+
+def confusions(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Confusion matrix of every split, by the split's name."""
+    return {
+        str(split): metrics.confusion_matrix(
+            as_index(rows["label"], classes), as_index(rows["prediction"], classes), len(classes)
+        )
+        for split, rows in predictions.groupby("split", sort=False)
+    }
+
+
+def as_index(names: Iterable[str], classes: Sequence[str]) -> np.ndarray:
+    """Class names to class numbers. Raises ValueError for a name that is no class."""
+    names = list(names)
+    strange = sorted(set(map(str, names)) - set(classes))
+    if strange:
+        raise ValueError(f"{', '.join(strange)}: none of the classes {', '.join(classes)}")
+    return np.asarray(pd.Categorical(names, categories=list(classes)).codes, np.int64)
+
+
+def score(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Mean and sd over the splits, and the splits' own metrics and confusions."""
+    entries = [_scored(table) for table in confusions(predictions, classes).values()]
+    return {"splits": entries, **summary([entry["metrics"] for entry in entries])}
+
+
+def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
+    """Mean and sample standard deviation over splits; the sd of one split is null."""
+    values = {name: np.array([row[name] for row in rows]) for name in metrics.METRICS}
+    return {
+        "mean": {name: float(value.mean()) for name, value in values.items()},
+        "sd": {
+            name: float(value.std(ddof=1)) if len(rows) > 1 else None
+            for name, value in values.items()
+        },
+    }
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The text that `main` prints; with the paper's row where the config is one of the paper's."""
+    name = str(results["config"].get("name", "this run"))
+    rule = results["label_rule"]
+    number = len(results["splits"])
+    lines = [
+        f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
+        f"label {' '.join(f'{key}={value}' for key, value in rule.items())}",
+        *(f"WARNING: {warning}" for warning in results["warnings"]),
+        f"{'per cent':<14}{'macro':^24}{'micro':^24}{'':>8}",
+        f"{'':<14}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
+        _row("mean", results["mean"]),
+        _row("sd", results["sd"]),
+        *(_row(line, values["mean"]) for line, values in results["baselines"].items()),
+    ]
+    published = paper.figures(name)
+    return "\n".join([*lines, _row("paper", published)] if published else lines)
+
+
+def _row(title: str, values: Mapping[str, float | None]) -> str:
+    cells = (values[metric] for metric in metrics.METRICS)
+    return f"{title:<14}" + "".join(
+        f"{'-':>8}" if cell is None else f"{100 * cell:8.1f}" for cell in cells
+    )
+
+
+def _scored(confusion: np.ndarray) -> dict[str, Any]:
+    values = {key: float(value) for key, value in metrics.scores(confusion).items()}
+    return {"metrics": values, "confusion": confusion.tolist()}
+
+
+def _split_entry(split: Split, confusion, classes, corpus: pd.DataFrame | None) -> dict[str, Any]:
+    counts = {} if corpus is None else {"num_clips": _count(split, classes, corpus)}
+    speakers = {"seed": split.seed, "speakers": split.speakers, "hash": split.hash}
+    return {**speakers, **counts, **_scored(confusion)}
+
+
+def _count(split: Split, classes: Sequence[str], corpus: pd.DataFrame) -> dict[str, dict]:
+    """Number of clips of each class on each side."""
+    counts = {}
+    for side in SIDES:
+        chosen = split.indices(side, list(corpus["speaker_id"]), list(corpus["clip"]))
+        found = corpus["label"].iloc[chosen].value_counts()
+        counts[side] = {name: int(found.get(name, 0)) for name in classes}
+    return counts
+
+
+def _check_rows(
+    predictions: pd.DataFrame, splits: Sequence[Split], classes, corpus: pd.DataFrame | None
+) -> None:
+    """Each test clip of each split once, and nothing else."""
+    missing = [column for column in COLUMNS if column not in predictions.columns]
+    if missing:
+        raise ValueError(f"predictions lack the column(s) {', '.join(missing)}")
+    if predictions.duplicated(["split", "clip"]).any():
+        twice = predictions[predictions.duplicated(["split", "clip"])].iloc[0]
+        raise ValueError(f"split {twice['split']}: clip {twice['clip']} was scored twice")
+    by_split = {str(name): rows for name, rows in predictions.groupby("split")}
+    if set(by_split) != {str(split.seed) for split in splits}:
+        raise ValueError(
+            f"predictions are of splits {sorted(by_split)}, not {[s.seed for s in splits]}"
+        )
+    if corpus is None:
+        return
+    for split in splits:
+        tested = split.indices("test", list(corpus["speaker_id"]), list(corpus["clip"]))
+        wrong = set(corpus["clip"].iloc[tested]) ^ set(by_split[str(split.seed)]["clip"])
+        if wrong:
+            raise ValueError(
+                f"split {split.seed}: {len(wrong)} clips, {min(wrong)} among them, are on the test "
+                "side but not scored, or scored but not on the test side"
+            )
