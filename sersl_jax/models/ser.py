@@ -1,0 +1,133 @@
+"""The speech emotion recognition network (Fig. 2): embedding, encoder, pooling, a head per task."""
+
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from sersl_jax.models.dropout import dropout, seed
+from sersl_jax.models.transformer import uniform_fan_in
+
+Logits = dict[str, Float[Array, "batch outputs"]]
+
+
+def valid(lengths: Int[Array, " batch"], size: int) -> Bool[Array, "batch {size}"]:
+    """True where a position lies within its row's length."""
+    return jnp.arange(size) < lengths[:, None]
+
+
+def mean_pool(
+    x: Float[Array, "batch frames dim"], mask: Bool[Array, "batch frames"]
+) -> Float[Array, "batch dim"]:
+    """Mean over valid frames, in float32; zeros where a row has none."""
+    total = jnp.where(mask[..., None], x, 0).sum(axis=1, dtype=jnp.float32)
+    return total / jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
+
+
+def last_pool(
+    x: Float[Array, "batch frames dim"], mask: Bool[Array, "batch frames"]
+) -> Float[Array, "batch dim"]:
+    """The last valid frame, in float32."""
+    last = jnp.maximum(mask.sum(axis=1) - 1, 0)
+    return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
+
+
+POOLING = {"mean": mean_pool, "last": last_pool}
+
+
+class LldEmbedding(nn.Module):
+    """Eq. 1's E: a linear map without bias, or (`projection=False`) the descriptors as they are."""
+
+    dim: int
+    projection: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self,
+        llds: Float[Array, "batch frames llds"],
+        num_frames: Int[Array, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> tuple[Float[Array, "batch frames dim"], Bool[Array, "batch frames"]]:
+        """Normalised descriptors to embedded frames and the mask of valid ones."""
+        mask = valid(num_frames, llds.shape[1])
+        if not self.projection:
+            return llds.astype(self.dtype), mask
+        linear = nn.Dense(self.dim, use_bias=False, kernel_init=uniform_fan_in, dtype=self.dtype)
+        return linear(llds), mask
+
+
+class Head(nn.Module):
+    """Two fully-connected layers that end in a task's logits (Sec. 3.4), in float32."""
+
+    num_outputs: int
+    dropout: float
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch dim"], key: PRNGKeyArray | None
+    ) -> Float[Array, "batch outputs"]:
+        """Pooled representation to logits."""
+        bound = x.shape[-1] ** -0.5
+
+        def bias_init(key, shape, dtype=jnp.float32):
+            return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+        def dense(features, name):
+            return nn.Dense(
+                features, kernel_init=uniform_fan_in, bias_init=bias_init, dtype=jnp.float32,
+                name=name,
+            )  # fmt: skip
+
+        x = nn.relu(dense(x.shape[-1], "hidden")(x))
+        return dense(self.num_outputs, "logits")(
+            dropout(x, self.dropout, None if key is None else seed(key))
+        )
+
+
+class SerNet(nn.Module):
+    """Embedding, encoder, pooling over valid frames, and one `head_<task>` a task.
+
+    Attributes:
+      embed: `(inputs, lengths, key) -> (frames, mask)`, see `LldEmbedding`.
+      encoder: `(frames, mask, key) -> frames`, see `transformer.Encoder`.
+      heads: number of outputs of each task.
+    """
+
+    embed: nn.Module
+    encoder: nn.Module
+    heads: Mapping[str, int]
+    pooling: str
+    head_dropout: float
+
+    def setup(self):
+        """Names the heads' parameters after their tasks."""
+        self._heads = {n: Head(k, self.head_dropout, name=f"head_{n}") for n, k in self.heads.items()}
+
+    def represent(
+        self,
+        inputs: Float[Array, "batch time *features"],
+        lengths: Int[Array, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> Float[Array, "batch dim"]:
+        """One vector a sequence; rows of no frames give finite values that mean nothing."""
+        keys = (None, None) if key is None else jax.random.split(key)
+        x, mask = self.embed(inputs, lengths, keys[0])
+        return POOLING[self.pooling](self.encoder(x, mask, keys[1]), mask)
+
+    def __call__(
+        self,
+        inputs: Float[Array, "batch time *features"],
+        lengths: Int[Array, " batch"],
+        key: PRNGKeyArray | None,
+    ) -> Logits:
+        """Logits of every task; `key` drives dropout, and `None` turns it off."""
+        keys = (None,) * 2 if key is None else jax.random.split(key)
+        z = self.represent(inputs, lengths, keys[0])
+        folded = {
+            name: None if keys[1] is None else jax.random.fold_in(keys[1], index)
+            for index, name in enumerate(sorted(self.heads))
+        }
+        return {name: head(z, folded[name]) for name, head in self._heads.items()}

@@ -1,0 +1,205 @@
+"""The paper's two stacks of self-attention layers (Sec. 3.4): plain, then with learnable scaling.
+
+Where the paper is silent, the authors' earlier public network decides; every such point is a field
+of `config.model`. The layers of a stack are stacked and scanned, so that compiling takes seconds.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
+
+from sersl_jax.models.dropout import dropout, seed, split
+
+Seed = UInt32[Array, ""] | None
+Activations = Float[Array, "batch frames dim"]
+Mask = Bool[Array, "batch frames"]
+
+# Bound 1/sqrt(fan_in): where no Xavier initialisation is stated, weights keep this uniform one.
+uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+
+
+def sinusoids(num_frames: int, dim: int) -> Float[np.ndarray, "frames dim"]:
+    """Fixed positions, sines then cosines, counted from 1 (Eq. 1's E_pos)."""
+    half = dim // 2
+    frequencies = np.exp(np.arange(half) * (-math.log(10_000.0) / (half - 1)))
+    angles = np.arange(1, num_frames + 1)[:, None] * frequencies
+    table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    return np.pad(table, ((0, 0), (0, dim - 2 * half))).astype(np.float32)
+
+
+def allowed_keys(mask: Mask, causal: bool) -> Bool[Array, "batch queries keys"]:
+    """Which frames each frame may attend to: valid ones; with `causal`, none of the future."""
+    frames = mask.shape[1]
+    allowed = jnp.broadcast_to(mask[:, None, :], (mask.shape[0], frames, frames))
+    return jnp.tril(allowed) if causal else allowed
+
+
+def attend(
+    qkv: Float[Array, "frames 3 heads width"],
+    allowed: Bool[Array, "frames frames"],
+    rate: float,
+    root: Seed,
+) -> Float[Array, "frames heads width"]:
+    """Scaled dot-product attention of one sequence; softmax in float32."""
+    width = qkv.shape[-1]
+    # 13-wide products are slow; zero columns up to 16 leave every product as it is.
+    q, k, v = jnp.pad(qkv, ((0, 0), (0, 0), (0, 0), (0, -width % 16))).transpose(1, 2, 0, 3)
+    scores = jnp.einsum("hqd,hkd->hqk", q * width**-0.5, k, preferred_element_type=jnp.float32)
+    weights = jax.nn.softmax(jnp.where(allowed, scores, -1e30), axis=-1).astype(qkv.dtype)
+    weights = dropout(weights, rate, root)
+    return jnp.einsum("hqk,hkd->qhd", weights, v)[..., :width]
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; queries, keys and values come from one stacked projection."""
+
+    num_heads: int
+    dropout: float
+    one_at_a_time: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Activations, allowed: Bool[Array, "batch frames frames"], root: Seed
+    ) -> Activations:
+        """Attends within each sequence."""
+        batch, frames, dim = x.shape
+        qkv = nn.Dense(
+            3 * dim, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="qkv"
+        )(x).reshape(batch, frames, 3, self.num_heads, dim // self.num_heads)
+        roots = None if root is None else split(root, batch)
+
+        def one(sequence):
+            return attend(*sequence[:2], self.dropout, sequence[2])
+
+        # On a CPU one sequence's scores stay in cache: half the time of all sequences together.
+        over_batch = jax.lax.map if self.one_at_a_time else lambda f, xs: jax.vmap(f)(xs)
+        heads = over_batch(one, (qkv, allowed, roots))
+        return nn.Dense(dim, kernel_init=uniform_fan_in, dtype=self.dtype, name="out")(
+            heads.reshape(batch, frames, dim)
+        )
+
+
+class Block(nn.Module):
+    """A pre-LN layer; in stack 2 both its sub-layers give `alpha * x + beta * f(LN(x))`."""
+
+    num_heads: int
+    ffn_dim: int
+    residual: str
+    dropout: dict[str, float]
+    one_at_a_time: bool
+    dtype: jnp.dtype
+
+    def scales(self) -> tuple[Array | float, Array | float]:
+        """This layer's alpha and beta (Sec. 3.4): alpha ~ U(0, 1), beta = 1 - alpha at first."""
+        if self.residual == "plain":
+            return 1.0, 1.0
+        alpha = self.param("alpha", nn.initializers.uniform(1.0), ())
+        if self.residual == "tied":
+            return alpha, 1.0 - alpha
+        return alpha, self.param("beta", lambda _: 1.0 - alpha)
+
+    @nn.compact
+    def __call__(
+        self, x: Activations, allowed: Bool[Array, "batch frames frames"], root: Seed
+    ) -> tuple[Activations, None]:
+        """Returns `(x, None)`, as `nn.scan` wants it."""
+        roots = [None] * 4 if root is None else split(root, 4)
+        alpha, beta = self.scales()
+
+        def mix(x, f, root):
+            f = dropout(f, self.dropout["residual"], root)
+            return (alpha * x + beta * f).astype(x.dtype)
+
+        def norm(name):
+            return nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name=name)
+
+        def dense(features, name):
+            xavier = nn.initializers.xavier_uniform()
+            return nn.Dense(features, kernel_init=xavier, dtype=self.dtype, name=name)
+
+        attention = SelfAttention(
+            self.num_heads, self.dropout["attention"], self.one_at_a_time, self.dtype,
+            name="attention",
+        )  # fmt: skip
+        f = attention(norm("norm_attention")(x).astype(self.dtype), allowed, roots[0])
+        x = mix(x, f, roots[1])
+        hidden = nn.relu(dense(self.ffn_dim, "ffn_in")(norm("norm_ffn")(x).astype(self.dtype)))
+        f = dense(x.shape[-1], "ffn_out")(dropout(hidden, self.dropout["ffn"], roots[2]))
+        return mix(x, f, roots[3]), None
+
+
+class Stack(nn.Module):
+    """`num_layers` blocks, scanned; entered by a scale, positions and dropout; left by LayerNorm."""
+
+    num_layers: int
+    num_heads: int
+    ffn_dim: int
+    residual: str
+    positions: bool
+    embed_scale: bool
+    dropout: dict[str, float]
+    one_at_a_time: bool
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, x: Activations, allowed: Bool[Array, "batch frames frames"], root: Seed
+    ) -> Activations:
+        """Runs the stack."""
+        roots = None if root is None else split(root, self.num_layers + 1)
+        if self.embed_scale:
+            x = x * math.sqrt(x.shape[-1])
+        if self.positions:
+            x = x + jnp.asarray(sinusoids(*x.shape[1:]), x.dtype)
+        x = dropout(x, self.dropout["embedding"], None if roots is None else roots[-1])
+        blocks = nn.scan(
+            Block,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=(nn.broadcast, 0),
+            length=self.num_layers,
+        )(
+            self.num_heads, self.ffn_dim, self.residual, self.dropout, self.one_at_a_time,
+            self.dtype, name="blocks",
+        )  # fmt: skip
+        x, _ = blocks(x, allowed, None if roots is None else roots[:-1])
+        return nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name="norm")(x).astype(self.dtype)
+
+
+class Encoder(nn.Module):
+    """Both stacks (Fig. 2): plain self-attention, then layers with learnable residual scaling."""
+
+    num_layers: int
+    num_heads: int
+    ffn_dim: int
+    residual: str
+    causal: bool
+    embed_scale: bool
+    positions: str
+    dropout: dict[str, float]
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Activations, mask: Mask, key: PRNGKeyArray | None) -> Activations:
+        """Encodes frames; `key` drives dropout, and `None` turns it off."""
+        allowed = allowed_keys(mask, self.causal)
+        roots = (None, None) if key is None else split(seed(key), 2)
+        one_at_a_time = jax.default_backend() == "cpu"
+        shared = dict(
+            num_layers=self.num_layers, num_heads=self.num_heads, ffn_dim=self.ffn_dim,
+            embed_scale=self.embed_scale, dropout=self.dropout, one_at_a_time=one_at_a_time,
+            dtype=self.dtype,
+        )  # fmt: skip
+        positions = self.positions == "sinusoidal"
+        x = x.astype(self.dtype)
+        x = Stack(residual="plain", positions=positions, name="stack1", **shared)(
+            x, allowed, roots[0]
+        )
+        return Stack(residual=self.residual, positions=False, name="stack2", **shared)(
+            x, allowed, roots[1]
+        )
