@@ -23,17 +23,17 @@ def clips(source: Path) -> list[Clip]:
     """The 7,442 clips, sorted by name; raises FileNotFoundError where a released file is absent."""
     source = Path(source)
     table = _read(source / "processedResults" / "summaryTable.csv").sort_values("FileName")
-    people = _read(source / "VideoDemographics.csv").set_index("ActorID")
+    people = _read(source / "VideoDemographics.csv").set_index("ActorID").to_dict("index")
     folder = next((source / name for name in _AUDIO if (source / name).is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"{source} has neither AudioWAV/ nor AudioOpus/")
     return [_clip(row, people, folder) for row in table.to_dict("records")]
 
 
-def _clip(row: dict[str, str], people: pd.DataFrame, folder: Path) -> Clip:
+def _clip(row: dict, people: dict, folder: Path) -> Clip:
     name = row["FileName"]
     actor, sentence, acted, intensity = name.split("_")
-    person = people.loc[actor]
+    person = people[actor]
     return Clip(
         id=name,
         speaker_id=actor,

@@ -1,0 +1,112 @@
+"""The embedded corpus: made-up people who babble with emotions, as real wav and OpenFace files.
+
+Its two parts, `pretext` (talking faces) and `speech` (labelled utterances of other speakers), are
+laid out like any folder and read by the same reader. The same arguments give the same files.
+"""
+
+import csv
+import os
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from sersl_jax.corpora import crema_d, folder, synthetic_face, synthetic_voice
+from sersl_jax.features import openface
+
+CLASSES = crema_d.CLASSES
+VERSION = 1  # raise it when the same arguments give other files
+
+clips = folder.clips
+
+
+def write_pretext(
+    directory: Path, num_speakers: int = 24, clips_per_speaker: int = 4, seed: int = 0
+) -> Path:
+    """Writes talking faces of 6 to 10 s: `media/*.wav`, `openface/*.csv`, `speakers.csv`.
+
+    The default gives 96 clips and about 430 windows.
+    """
+
+    def write(root: Path, speaker: int, clip: int) -> list[str]:
+        rng = np.random.default_rng((seed, 1, speaker, clip))
+        emotion = tuple(synthetic_face.SHOWN)[(speaker + clip) % 5]
+        sound, vigour = _talk(_voice(seed, 1, speaker), emotion, rng)
+        name = f"talk{speaker:03d}_{clip:02d}"
+        soundfile.write(root / "media" / f"{name}.wav", sound, synthetic_voice.SAMPLE_RATE)
+        track = synthetic_face.perform(sound, emotion, vigour, rng)
+        openface.write(root / "openface" / f"{name}.csv", track)
+        return [name, f"talk{speaker:03d}"]
+
+    rows = ((speaker, clip) for speaker in range(num_speakers) for clip in range(clips_per_speaker))
+    return _write(directory, write, rows, "speakers.csv", ("clip", "speaker_id"))
+
+
+def write_speech(
+    directory: Path, num_speakers: int = 13, clips_per_speaker: int = 24, seed: int = 0
+) -> Path:
+    """Writes utterances of 1.5 to 3 s of six emotions in turn: `media/*.wav`, `labels.csv`."""
+
+    def write(root: Path, speaker: int, clip: int) -> list[str]:
+        rng = np.random.default_rng((seed, 2, speaker, clip))
+        emotion = CLASSES[clip % len(CLASSES)]
+        sound = synthetic_voice.babble(
+            _voice(seed, 2, speaker),
+            synthetic_voice.MANNERS[emotion],
+            duration=rng.uniform(1.5, 3.0),
+            vigour=rng.normal(0, 0.5),
+            rng=rng,
+        )
+        name = f"say{speaker:03d}_{clip:02d}"
+        soundfile.write(root / "media" / f"{name}.wav", sound, synthetic_voice.SAMPLE_RATE)
+        return [name, emotion, f"say{speaker:03d}"]
+
+    rows = ((speaker, clip) for speaker in range(num_speakers) for clip in range(clips_per_speaker))
+    return _write(directory, write, rows, "labels.csv", ("clip", "label", "speaker_id"))
+
+
+def _voice(seed: int, part: int, speaker: int) -> synthetic_voice.Voice:
+    return synthetic_voice.Voice.draw(np.random.default_rng((seed, part, speaker)))
+
+
+def _talk(
+    voice: synthetic_voice.Voice, emotion: str, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sound and vigour per sample of a clip of two or three phrases, each of its own vigour."""
+    durations = rng.uniform(2.6, 3.6, rng.integers(2, 4))
+    vigour = rng.normal(0, 0.8, durations.size)
+    manner = synthetic_voice.MANNERS[emotion]
+    phrases = [
+        synthetic_voice.babble(voice, manner, duration, force, rng)
+        for duration, force in zip(durations, vigour, strict=True)
+    ]
+    sizes = [phrase.size for phrase in phrases]
+    return np.concatenate(phrases), np.repeat(vigour, sizes)
+
+
+def _write(
+    directory: Path,
+    write: Callable[[Path, int, int], list[str]],
+    clips: Iterable[tuple[int, int]],
+    table: str,
+    columns: Sequence[str],
+) -> Path:
+    """Writes every clip and the table into a new folder that is renamed when it is whole."""
+    directory = Path(directory)
+    if directory.is_dir():
+        return directory
+    unfinished = directory.with_name(f"{directory.name}.{os.getpid()}.unfinished")
+    for name in ("media", "openface"):
+        (unfinished / name).mkdir(parents=True)
+    with ThreadPoolExecutor() as pool:
+        rows = list(pool.map(lambda clip: write(unfinished, *clip), clips))
+    with open(unfinished / table, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([columns, *rows])
+    try:
+        unfinished.rename(directory)
+    except OSError:  # another process was faster, with the same files
+        shutil.rmtree(unfinished)
+    return directory

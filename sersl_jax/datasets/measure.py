@@ -1,0 +1,172 @@
+"""First pass: everything about one clip, measured once and kept in a cache.
+
+A cache entry is one file, named by the content of the clip's media and face files and by the
+options, and written whole or not at all: a run that was killed goes on where it was.
+"""
+
+import hashlib
+import io
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from sersl_jax.corpora import Clip
+from sersl_jax.datasets.ledger import Line
+from sersl_jax.datasets.options import PretextOptions, SpeechOptions
+from sersl_jax.features import audio, llds, segments
+from sersl_jax.pretext import energy
+
+VERSION = 1  # raise it when the same input gives other values
+_SILENCE = 1e-4  # RMS, -80 dB
+_FULL_SCALE, _CLIPPED = 0.999, 0.01  # notes a clip with 1 % of its samples at full scale
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What stays in memory of a clip: its scores, not its features, which are in `path`."""
+
+    clip: Clip
+    path: Path | None = None  # None: the clip can't be used, `lines` say why
+    sha256: str = ""
+    seconds: float = 0.0
+    nbytes: int = 0
+    starts: Float[np.ndarray, " segments"] = field(default_factory=lambda: np.zeros(0))
+    scores: Mapping[str, Shaped[np.ndarray, "segments ..."]] = field(default_factory=dict)
+    lines: tuple[Line, ...] = ()
+
+
+class _UnusableError(Exception):
+    """The clip can't be used; args are the ledger's stage and reason."""
+
+
+def measure(clip: Clip, options: SpeechOptions, cache: Path) -> Measured:
+    """Measures `clip`, or reads what an earlier run measured; never raises for a bad clip."""
+    try:
+        path = _entry(clip, options, cache)
+        if not path.exists():
+            _save(path, _measure(clip, options))
+        return _load(clip, path)
+    except _UnusableError as error:
+        stage, reason = error.args
+    except OSError as error:
+        stage, reason = "corpus", f"{error.strerror or error}"
+    except Exception as error:  # a broken file may break a decoder in any way; the rest goes on
+        stage, reason = "audio", f"{type(error).__name__}: {error}"
+    return Measured(clip, lines=(Line(clip.id, stage, _plain(reason, clip)),))
+
+
+def read(path: Path, features: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, "segments ..."]]:
+    """The stored features of a measured clip, one row per segment."""
+    with np.load(path) as arrays:
+        return {name: arrays[name] for name in features}
+
+
+def _measure(clip: Clip, options: SpeechOptions) -> dict[str, np.ndarray]:
+    try:
+        waveform = audio.read(clip.media, clip.start, clip.end)
+    except audio.AudioError as error:
+        raise _UnusableError("audio", str(error)) from error
+    notes = _notes(waveform)
+    pretext = isinstance(options, PretextOptions)
+    if pretext and "silent" in notes:
+        raise _UnusableError("audio", "silent")
+    seconds = waveform.size / audio.SAMPLE_RATE
+    spans = segments.windows(seconds, options.window, options.hop) if pretext else [(0.0, seconds)]
+    if not spans or not llds.num_frames(waveform.size):
+        raise _UnusableError("segments", f"too short: {seconds:.2f} s")
+    pieces = np.stack([_cut(waveform, start, end) for start, end in spans])
+    arrays = {
+        "sha256": np.array(hashlib.sha256(waveform.tobytes()).hexdigest()),
+        "seconds": np.array(seconds),
+        "starts": np.array([start for start, _ in spans], np.float32),
+        "llds": np.stack([llds.extract(piece, options.pitch_window) for piece in pieces]),
+    }
+    if "waveform" in options.features:
+        arrays["waveform"] = np.round(np.clip(pieces, -1, 1) * 32767).astype(np.int16)
+    lost: list[str] = []
+    if pretext:
+        from sersl_jax.datasets import measure_face
+
+        scores, lost = measure_face.scores(clip, spans, seconds, options)
+        scores["energy"] = np.array([energy.rms_energy(piece) for piece in pieces])
+        arrays |= {f"scores/{name}": value.astype(np.float32) for name, value in scores.items()}
+    lines = [("note", note) for note in notes] + [("face", _plain(r, clip)) for r in lost]
+    return arrays | {"lines": np.array(json.dumps(lines))}
+
+
+def _notes(waveform: Float[np.ndarray, " samples"]) -> list[str]:
+    if np.sqrt(np.mean(waveform**2)) < _SILENCE:
+        return ["silent"]
+    clipped = np.mean(np.abs(waveform) >= _FULL_SCALE)
+    return [f"clipped: {clipped:.0%} of samples at full scale"] if clipped >= _CLIPPED else []
+
+
+def _cut(
+    waveform: Float[np.ndarray, " samples"], start: float, end: float
+) -> Float[np.ndarray, " window"]:
+    return waveform[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)]
+
+
+def _plain(reason: str, clip: Clip) -> str:
+    """The reason without folders, so that it's the same wherever the corpus lies."""
+    for path in (clip.media, clip.face):
+        reason = reason.replace(f"{path}", path.name) if path else reason
+    return reason
+
+
+def _entry(clip: Clip, options: SpeechOptions, cache: Path) -> Path:
+    """The cache file of this content under these options; raises OSError for a missing file."""
+    face = clip.face if isinstance(options, PretextOptions) else None
+    identity = {
+        "version": VERSION,
+        "options": options.measured() | {"kind": type(options).__name__},
+        "media": _digest(clip.media, *_stamp(clip.media)),
+        "face": _digest(face, *_stamp(face)) if face else None,
+        "span": (clip.start, clip.end),
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return cache / key[:2] / f"{key}.npz"
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+@lru_cache(maxsize=256)  # clips may share a file
+def _digest(path: Path, size: int, mtime: int) -> str:
+    del size, mtime  # part of the cache's key: a file that was written anew is read anew
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.{threading.get_ident()}.unfinished")
+    content = io.BytesIO()
+    np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
+    unfinished.write_bytes(content.getbuffer())
+    os.replace(unfinished, path)
+
+
+def _load(clip: Clip, path: Path) -> Measured:
+    with np.load(path) as arrays:
+        lines = json.loads(str(arrays["lines"]))
+        names = [name for name in arrays.files if name.startswith("scores/")]
+        return Measured(
+            clip=clip,
+            path=path,
+            sha256=str(arrays["sha256"]),
+            seconds=float(arrays["seconds"]),
+            nbytes=path.stat().st_size,
+            starts=arrays["starts"],
+            scores={name.removeprefix("scores/"): arrays[name] for name in names},
+            lines=tuple(Line(clip.id, stage, reason) for stage, reason in lines),
+        )

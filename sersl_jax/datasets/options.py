@@ -1,0 +1,65 @@
+"""What a person may choose when preparing a dataset; stored in the dataset's metadata."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+FEATURES = ("llds", "waveform")
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """`features`: what is stored of the sound; `pitch_window`: seconds (see `features.llds`)."""
+
+    features: tuple[str, ...] = ("llds",)
+    pitch_window: float = 0.060
+    RELABEL: ClassVar[frozenset[str]] = frozenset()  # options that stored scores can follow
+
+    def __post_init__(self):
+        """Refuses a misspelt choice."""
+        unknown = {*self.features} - {*FEATURES}
+        if unknown or "llds" not in self.features:
+            raise ValueError(f"features: {','.join(self.features)} is not llds or llds,waveform")
+
+    @classmethod
+    def create(cls, **given: Any) -> "SpeechOptions":
+        """Raises ValueError, naming the option, where this kind of dataset has no such option."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                raise ValueError(f"--{name} is no option of this dataset: {', '.join(known)}")
+        return cls(**given)
+
+    def stamp(self) -> dict[str, Any]:
+        """The options as JSON values, for the metadata."""
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
+
+    def measured(self) -> dict[str, Any]:
+        """Those options that change what is measured: the rest only changes labels."""
+        return {name: v for name, v in self.stamp().items() if name not in self.RELABEL}
+
+
+@dataclass(frozen=True)
+class PretextOptions(SpeechOptions):
+    """Windows in seconds (Sec. 3) and the choices behind the labels (`sersl_jax.pretext`)."""
+
+    window: float = 2.0
+    hop: float = 1.5
+    frame_of_reference: str = "image"
+    match: str = "any"
+    min_proportion: float = 0.1
+    face_backend: str = "openface"
+    RELABEL: ClassVar[frozenset[str]] = frozenset({"match", "min_proportion"})
+
+    def __post_init__(self):
+        """Refuses a misspelt choice."""
+        super().__post_init__()
+        choices = {
+            "frame_of_reference": ("image", "face"),
+            "match": ("any", "all"),
+            "face_backend": ("openface", "mediapipe"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
+        if self.window < 0.1 or self.hop <= 0 or not 0 <= self.min_proportion <= 1:
+            raise ValueError("window >= 0.1 s, hop > 0 s and 0 <= min_proportion <= 1 are needed")

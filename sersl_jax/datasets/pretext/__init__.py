@@ -1,0 +1,1 @@
+"""Two-second windows of talking faces with labels made from sound and face."""

@@ -1,0 +1,77 @@
+"""Windows of talking faces: LLDs, the scores measured on sound and face, and pretext labels."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core.features import Scalar, Text
+
+from sersl_jax.datasets import builder
+from sersl_jax.datasets import labels as labels_lib
+from sersl_jax.datasets.measure import Measured, read
+from sersl_jax.datasets.options import PretextOptions
+from sersl_jax.features import audio, llds, openface
+
+
+class Builder(builder.Builder):
+    """One example is one window; labels of -1 are unknown."""
+
+    OPTIONS = PretextOptions
+    BUILDER_CONFIGS: ClassVar = builder.configs()
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        options = self._options
+        assert isinstance(options, PretextOptions)
+        samples = round(options.window * audio.SAMPLE_RATE)
+        features: dict[str, Any] = {
+            "llds": builder.tensor((llds.num_frames(samples), llds.NUM_LLDS), np.float32),
+            "num_frames": Scalar(np.int32),
+            "scores": {task: Scalar(np.float32) for task in labels_lib.BINARY_TASKS}
+            | {"action_units": builder.tensor((len(openface.AU_NAMES),), np.float32)},
+            "labels": {task: Scalar(np.int64) for task in labels_lib.LABEL_NAMES},
+            "clip": Text(),
+            "segment": Scalar(np.int32),
+            "start": Scalar(np.float32),
+            "speaker_id": Text(),
+        }
+        if "waveform" in options.features:
+            features["waveform"] = builder.tensor((samples,), np.int16)
+        return self.create_info(
+            features,
+            face_backend=options.face_backend,
+            approximate=options.face_backend != "openface",
+        )
+
+    def _label(self, usable: list[Measured]) -> dict[str, np.ndarray]:
+        assert isinstance(self._options, PretextOptions)
+        tasks = labels_lib.LABEL_NAMES
+        scores = {task: np.concatenate([c.scores[task] for c in usable]) for task in tasks}
+        labels, thresholds = labels_lib.create(scores, self._options)
+        self.info.metadata.update(labels_lib.metadata(labels, thresholds))
+        return labels
+
+    @staticmethod
+    def generate(
+        shard: list[Measured],
+        labels: Mapping[str, np.ndarray],
+        features: tuple[str, ...],
+        first: int,
+    ) -> Iterator[builder.Example]:
+        """Yields the windows of a shard's clips in order."""
+        row = 0
+        for measured in shard:
+            assert measured.path
+            arrays = read(measured.path, features)
+            for segment, start in enumerate(measured.starts):
+                yield first + row, {
+                    **{name: values[segment] for name, values in arrays.items()},
+                    "num_frames": arrays["llds"].shape[1],
+                    "scores": {name: v[segment] for name, v in measured.scores.items()},
+                    "labels": {task: values[row] for task, values in labels.items()},
+                    "clip": measured.clip.id,
+                    "segment": segment,
+                    "start": start,
+                    "speaker_id": measured.clip.speaker_id,
+                }
+                row += 1
