@@ -1,0 +1,1 @@
+"""Files to arrays: sound, acoustic features, face tracks."""

@@ -1,0 +1,119 @@
+"""Any media file to a mono 16 kHz waveform (Sec. 3.1: "converted into mono")."""
+
+import math
+import re
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.container
+import av.error
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+SAMPLE_RATE = 16_000  # Hz
+
+_MARGIN = 1  # s decoded on either side of a cut, for filters and codecs to settle
+_WAV_DATA = re.compile(r"^data : (\d+) \(should be \d+\)", re.MULTILINE)
+_STREAMED = 0x7FFFF000  # sizes from here on are what programs write that cannot know the length
+
+
+class AudioError(ValueError):
+    """A file that gives no usable sound; the message names the file and the reason."""
+
+
+def read(
+    path: str | Path, start: float = 0.0, end: float | None = None
+) -> Float[np.ndarray, " samples"]:
+    """Reads `path` from `start` to `end` (s) as mono float32 at 16 kHz.
+
+    Sound files (wav, flac, mp3, ogg, opus) go through libsndfile, everything else (mp4, mkv, avi,
+    ...) through FFmpeg; channels are averaged. A cut equals the same piece of the whole file. An
+    `end` beyond the file's gives what there is.
+
+    Raises:
+        AudioError: no audio stream, not a media file, empty, truncated, not finite, or nothing
+            between `start` and `end`.
+        OSError: `path` cannot be opened.
+    """
+    path = Path(path)
+    if path.stat().st_size == 0:
+        raise AudioError(f"{path}: empty file (0 bytes)")
+    # Whole seconds, so that the cut falls on the same 16 kHz grid whatever the file's rate.
+    first = max(math.floor(start) - _MARGIN, 0)
+    last = None if end is None else math.ceil(end) + _MARGIN
+    try:
+        samples, rate = _read_sound(path, first, last)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: taken for headerless by its name
+        samples, rate = _read_media(path, first, last)
+    waveform = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+    stop = None if end is None else round((end - first) * SAMPLE_RATE)
+    waveform = waveform[round((start - first) * SAMPLE_RATE) : stop]
+    if not waveform.size:
+        raise AudioError(f"{path}: no sound between {start} s and {end or 'the end'}")
+    if not np.isfinite(waveform).all():
+        raise AudioError(f"{path}: holds samples that are not finite")
+    return waveform
+
+
+def _read_sound(
+    path: Path, first: int, last: int | None
+) -> tuple[Float[np.ndarray, "samples channels"], int]:
+    with soundfile.SoundFile(path) as sound:
+        rate = sound.samplerate
+        begin = min(first * rate, sound.frames)
+        stop = sound.frames if last is None else min(last * rate, sound.frames)
+        sound.seek(begin)
+        samples = sound.read(stop - begin, dtype="float32", always_2d=True)
+        size = _WAV_DATA.search(sound.extra_info)
+    if len(samples) < stop - begin or (size and int(size[1]) < _STREAMED):
+        raise AudioError(f"{path}: truncated, its header promises more sound than it holds")
+    return samples, rate
+
+
+def _read_media(
+    path: Path, first: int, last: int | None
+) -> tuple[Float[np.ndarray, "samples channels"], int]:
+    try:
+        # "file:" keeps FFmpeg from reading "a:b.mp4" as a protocol.
+        with av.open(f"file:{path}", metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise AudioError(f"{path}: no audio stream")
+            return _decode(path, container, first, last)
+    except av.error.FFmpegError as error:
+        raise AudioError(f"{path}: not readable as sound or video ({error.strerror})") from None
+
+
+def _decode(
+    path: Path, container: av.container.InputContainer, first: int, last: int | None
+) -> tuple[Float[np.ndarray, "samples channels"], int]:
+    """Decodes the first audio stream; time 0 is its own first sample."""
+    stream = container.streams.audio[0]
+    rate, tick = stream.rate, stream.time_base or Fraction(1, stream.rate)
+    origin = (stream.start_time or 0) * tick
+    if first > _MARGIN:
+        container.seek(int((first - _MARGIN + origin) / tick), stream=stream, backward=True)
+    frames = []
+    for frame in container.decode(stream):
+        frames.append(frame)
+        if last is not None and (frame.pts or 0) * tick - origin >= last:
+            break
+    if not frames:
+        raise AudioError(f"{path}: its audio stream holds no sound")
+    to_planar = av.AudioResampler(format="fltp")
+    parts = [part.to_ndarray() for frame in frames for part in to_planar.resample(frame)]
+    samples = np.concatenate(parts, axis=1).T
+    offset = round(((frames[0].pts or 0) * tick - origin) * rate)
+    if last is None or offset + len(samples) < last * rate:
+        _check_length(path, stream, (offset + len(samples)) / rate)
+    stop = None if last is None else last * rate - offset
+    return samples[max(first * rate - offset, 0) : stop], rate
+
+
+def _check_length(path: Path, stream: av.AudioStream, seconds: float) -> None:
+    """Raises AudioError where decoding ended well before the stream's declared length."""
+    declared = float((stream.duration or 0) * (stream.time_base or 0))
+    if seconds < declared - max(0.5, 0.05 * declared):
+        raise AudioError(f"{path}: truncated, {seconds:.2f} s of {declared:.2f} s decode")

@@ -1,0 +1,168 @@
+"""Face tracks in OpenFace's CSV format (2.x with `-2Dfp -aus`; 1.x is read too)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+
+from sersl_jax.pretext.action_units import UNITS
+
+AU_NAMES = tuple(f"AU{unit:02d}" for unit in UNITS)
+NUM_LANDMARKS = 68
+
+_POINTS = [f"{axis}_{i}" for axis in "xy" for i in range(NUM_LANDMARKS)]
+_DETECTIONS = [f"{name}_c" for name in AU_NAMES]
+_INTENSITIES = [f"{name}_r" for name in AU_NAMES if name != "AU28"]
+_COLUMNS = ["frame", "face_id", "timestamp", "confidence", "success", *_POINTS, *_DETECTIONS]
+_FRAME, _FACE, _TIME, _CONFIDENCE, _SUCCESS = range(5)
+_XY, _AUS = slice(5, 5 + len(_POINTS)), slice(5 + len(_POINTS), None)
+_NOT_NUMBERS = ["-nan(ind)", "nan(ind)", "-nan", "1.#QNAN", "-1.#IND", "1.#INF"]
+
+
+class FaceError(ValueError):
+    """A face track that cannot be made or read; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face over a clip. A frame counts only where `success` is set, whatever it holds."""
+
+    timestamps: Float[np.ndarray, " frames"]  # s from the clip's first frame
+    success: Bool[np.ndarray, " frames"]
+    confidence: Float[np.ndarray, " frames"]  # 0 to 1
+    landmarks: Float[np.ndarray, "frames 68 2"]  # pixels, x to the right, y down
+    action_units: Float[np.ndarray, "frames 18"]  # 0 or 1, in the order of AU_NAMES
+
+    def window(self, start: float, end: float) -> "FaceTrack":
+        """The frames with start <= timestamp < end (s).
+
+        Frames that the window should have at either end but the track lacks, because tracking
+        started late or stopped early, stand in it as failed ones.
+        """
+        inside = (self.timestamps >= start) & (self.timestamps < end)
+        period = np.diff(self.timestamps).mean() if self.timestamps.size > 1 else end - start
+        if not inside.any():
+            return self._take(inside)._pad(0, round((end - start) / period), period, start)
+        first, last = self.timestamps[inside][[0, -1]]
+        before = int((first - start) / period + 0.1)  # 0.1: timestamps have three decimals
+        after = max(int(np.ceil((end - last) / period - 0.1)) - 1, 0)
+        return self._take(inside)._pad(before, after, period, first)
+
+    def _take(self, rows: Bool[np.ndarray, " frames"]) -> "FaceTrack":
+        return FaceTrack(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def _pad(self, before: int, after: int, period: float, first: float) -> "FaceTrack":
+        """Adds failed frames around; `first` is the time of the first frame that is there."""
+        size = len(self.timestamps)
+        early = first - period * np.arange(before, 0, -1)
+        last = self.timestamps[-1] if size else first - period
+        late = last + period * np.arange(1, after + 1)
+
+        def extend(values: np.ndarray) -> np.ndarray:
+            return np.pad(values, [(before, after)] + [(0, 0)] * (values.ndim - 1))
+
+        fields = (self.success, self.confidence, self.landmarks, self.action_units)
+        times = np.concatenate([early, self.timestamps, late])
+        return FaceTrack(times, *(extend(values) for values in fields))
+
+
+def read(path: str | Path) -> FaceTrack:
+    """Reads an OpenFace CSV, of several faces the one that was tracked in most frames.
+
+    Taken in stride: spaces around names and values, no `face_id` (1.x), a last line cut short and
+    "-nan(ind)" (such frames count as failed), frames without a row (failed too).
+
+    Raises:
+        FaceError: not such a CSV, columns missing, no rows, or timestamps that do not increase.
+        OSError: `path` cannot be opened.
+    """
+    rows = _main_face(_read_rows(Path(path)))
+    rows[~np.isfinite(rows).all(axis=1), _SUCCESS] = 0
+    frames = np.arange(rows[0, _FRAME], rows[-1, _FRAME] + 1)  # those without a row get one
+    timestamps = np.interp(frames, rows[:, _FRAME], rows[:, _TIME])
+    if (np.diff(timestamps) <= 0).any():
+        raise FaceError(f"{path}: timestamps do not increase; give OpenFace the video, not images")
+    full = np.zeros((frames.size, len(_COLUMNS)))
+    full[(rows[:, _FRAME] - rows[0, _FRAME]).astype(int)] = np.nan_to_num(rows, posinf=0, neginf=0)
+    return FaceTrack(
+        timestamps=timestamps,
+        success=full[:, _SUCCESS] == 1,
+        confidence=full[:, _CONFIDENCE],
+        landmarks=full[:, _XY].reshape(-1, 2, NUM_LANDMARKS).swapaxes(1, 2),
+        action_units=(full[:, _AUS] >= 0.5).astype(np.float64),
+    )
+
+
+def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
+    """The columns we use as numbers (NaN where they are none); every row has a frame and a time."""
+    try:
+        table = pd.read_csv(
+            path, skipinitialspace=True, na_values=_NOT_NUMBERS, encoding_errors="replace",
+            low_memory=False, index_col=False, on_bad_lines="skip",
+        )  # fmt: skip
+    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+        raise FaceError(f"{path}: not an OpenFace CSV ({error}); run OpenFace again") from None
+    table.columns = table.columns.str.strip()
+    if "face_id" not in table:
+        table["face_id"] = 0
+    _check_columns(path, set(table.columns))
+    for name in table.columns.difference(table.select_dtypes("number").columns):
+        table[name] = pd.to_numeric(table[name], errors="coerce")
+    rows = table[_COLUMNS].to_numpy(np.float64)
+    rows = rows[np.isfinite(rows[:, [_FRAME, _TIME]]).all(axis=1)]
+    if not rows.size:
+        raise FaceError(f"{path}: holds no frames; the video may be unreadable")
+    return rows
+
+
+def _check_columns(path: Path, present: set[str]) -> None:
+    for kind, names, flag in (
+        ("frame and success", _COLUMNS[: _XY.start], ""),
+        ("landmark", _POINTS, " -2Dfp"),
+        ("action unit", _DETECTIONS, " -aus"),
+    ):
+        if missing := [name for name in names if name not in present]:
+            remedy = f"run FeatureExtraction{flag} again"
+            raise FaceError(f"{path}: {kind} columns missing ({missing[0]}, ...); {remedy}")
+
+
+def _main_face(rows: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "frames columns"]:
+    """Of the face with most tracked, then most confident frames: one row a frame, in order."""
+    tracked, confidence = rows[:, _SUCCESS] == 1, np.nan_to_num(rows[:, _CONFIDENCE])
+    _, face = np.unique(rows[:, _FACE], return_inverse=True)
+    best = np.lexsort((np.bincount(face, confidence), np.bincount(face, tracked)))[-1]
+    order = np.lexsort((confidence, tracked, rows[:, _FRAME]))
+    rows = rows[order[face[order] == best]]
+    return rows[np.append(np.diff(rows[:, _FRAME]) > 0, True)]
+
+
+def write(path: str | Path, track: FaceTrack) -> None:
+    """Writes `track` as OpenFace 2.2 does with `-2Dfp -aus`; appears whole or not at all.
+
+    Intensities (`AUxx_r`), which a track does not hold, are written as nan.
+    """
+    size = len(track.timestamps)
+    columns = {
+        "frame": (np.arange(1, size + 1), "%d"),
+        "face_id": (np.zeros(size), "%d"),
+        "timestamp": (track.timestamps, "%.3f"),
+        "confidence": (track.confidence, "%.2f"),
+        "success": (track.success, "%d"),
+        **dict(zip(_POINTS, ((p, "%.1f") for p in _by_axis(track.landmarks)), strict=True)),
+        **{name: (np.full(size, np.nan), "%.2f") for name in _INTENSITIES},
+        **dict(zip(_DETECTIONS, ((au, "%.2f") for au in track.action_units.T), strict=True)),
+    }
+    values, formats = zip(*columns.values(), strict=True)
+    partial = Path(f"{path}.{os.getpid()}.partial")
+    with partial.open("w") as file:
+        np.savetxt(
+            file, np.column_stack(values), formats, ",", header=",".join(columns), comments=""
+        )
+    partial.replace(path)
+
+
+def _by_axis(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarray, "136 frames"]:
+    return landmarks.transpose(2, 1, 0).reshape(2 * NUM_LANDMARKS, -1)

@@ -1,0 +1,21 @@
+"""Scores to binary labels at the corpus mean (Sec. 3.1 and 3.2)."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+
+
+def corpus_mean(scores: Float[np.ndarray, " n"]) -> float:
+    """Mean of the known (not NaN) scores, NaN where none is known.
+
+    Summed exactly, so that the order of the scores, and with it the number of workers that found
+    them, has no influence, and equal scores are not above their mean.
+    """
+    known = scores[~np.isnan(scores)].astype(np.float64)
+    return math.fsum(known) / known.size if known.size else float("nan")
+
+
+def binarise(scores: Float[np.ndarray, " n"], threshold: float) -> Int[np.ndarray, " n"]:
+    """1 where a score is strictly above `threshold`, else 0; -1 where it is unknown (NaN)."""
+    return np.where(np.isnan(scores), -1, scores > threshold).astype(np.int64)
