@@ -57,7 +57,7 @@ def write_speech(
             _voice(seed, 2, speaker),
             synthetic_voice.MANNERS[emotion],
             duration=rng.uniform(1.5, 3.0),
-            vigour=rng.normal(0, 0.5),
+            vigour=rng.normal(0, 0.35),
             rng=rng,
         )
         name = f"say{speaker:03d}_{clip:02d}"

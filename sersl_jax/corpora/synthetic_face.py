@@ -29,7 +29,7 @@ def perform(
     """
     frames = int(sound.size / 16_000 * FPS)
     loud = _envelope(sound, frames)
-    force = vigour[:: round(16_000 / FPS)][:frames] + rng.normal(0, 0.25)
+    force = vigour[:: round(16_000 / FPS)][:frames] + rng.normal(0, 0.15)
     success = _tracking(frames, rng)
     return FaceTrack(
         timestamps=np.arange(frames) / FPS,
@@ -53,14 +53,14 @@ def _landmarks(
     """Pixel positions: the mean face, opened by loudness, carried by the head, and noise."""
     frames = loud.size
     shape = np.repeat(mean_face()[None], frames, axis=0)
-    opening = 26 * loud * np.exp(rng.normal(0, 0.15))
+    opening = 30 * loud * np.exp(rng.normal(0, 0.15))
     shape[:, 48:68, 1] += 0.35 * opening[:, None]
     shape[:, [55, 56, 57, 58, 59, 65, 66, 67], 1] += 0.65 * opening[:, None]
     shape[:, 4:13, 1] += 0.8 * opening[:, None] * np.sin(np.linspace(0.4, np.pi - 0.4, 9))
-    raised = np.exp(0.5 * force) * _wander(frames, 1.2, rng)
-    shape[:, 17:27, 1] -= 5.0 * raised[:, None]
-    head = 3.5 * np.exp(0.55 * force)[:, None] * np.stack(
-        [_wander(frames, 0.5, rng), 0.7 * _wander(frames, 0.6, rng) + 0.8 * (loud - loud.mean())],
+    raised = np.exp(0.9 * force) * _wander(frames, 1.5, rng)
+    shape[:, 17:27, 1] -= 8.0 * raised[:, None]
+    head = 2.2 * np.exp(0.8 * force)[:, None] * np.stack(
+        [_wander(frames, 0.9, rng), 0.7 * _wander(frames, 1.0, rng) + 2.0 * (loud - loud.mean())],
         axis=1,
     )
     size, place = rng.uniform(0.8, 1.1), rng.uniform(200, 400, 2)

@@ -27,10 +27,10 @@ class Manner:
 
 MANNERS = {
     "neutral": Manner(pitch_range=0.8),
-    "anger": Manner(2.5, 1.5, 6.0, -0.10, 1.12, -0.01),
-    "disgust": Manner(-1.0, 1.0, -1.0, -0.02, 0.82, 0.02),
+    "anger": Manner(2.0, 1.4, 7.0, -0.13, 1.15, -0.01),
+    "disgust": Manner(-2.0, 1.2, -1.0, -0.03, 0.76, 0.03),
     "fear": Manner(4.0, 0.75, 1.0, -0.03, 1.22, 0.03),
-    "happiness": Manner(3.0, 1.6, 3.0, -0.05, 1.05, 0.0),
+    "happiness": Manner(4.0, 1.8, 2.5, -0.04, 1.0, 0.0),
     "sadness": Manner(-1.5, 0.6, -4.5, 0.04, 0.80, 0.04),
     "surprise": Manner(5.0, 1.9, 2.0, -0.03, 0.95, 0.01),
     "other": Manner(0.0, 0.9, 0.0, 0.0, 1.0, 0.0),
@@ -67,16 +67,16 @@ def babble(
 
     Every trait of the manner is blurred, so that emotions overlap.
     """
-    syllables = _syllables(duration, voice.rate * manner.rate * np.exp(rng.normal(0, 0.08)), rng)
-    accents = rng.normal(0, 1, len(syllables)) + 0.5 * vigour
-    semitones = manner.pitch + rng.normal(0, 1.2) + 0.8 * vigour
+    syllables = _syllables(duration, voice.rate * manner.rate * np.exp(rng.normal(0, 0.06)), rng)
+    accents = rng.normal(0, 1, len(syllables)) + 0.7 * vigour
+    semitones = manner.pitch + rng.normal(0, 0.8) + vigour
     semitones += 1.3 * manner.pitch_range * accents - np.linspace(0, 2.0, len(syllables))
     centres = np.array([(start + end) / 2 for start, end in syllables])
     pitch = _contour(duration, centres, voice.pitch * 2 ** (semitones / 12), rng)
-    source = _larynx(pitch, np.clip(voice.tilt + manner.tilt + rng.normal(0, 0.03), 0.5, 0.98))
+    source = _larynx(pitch, np.clip(voice.tilt + manner.tilt + rng.normal(0, 0.02), 0.5, 0.98))
     breath = max(0.01, 0.04 + manner.breath + rng.normal(0, 0.01))
     source += breath * rng.standard_normal(source.size)
-    level = voice.level + manner.gain + 2.5 * vigour + rng.normal(0, 1.5)
+    level = voice.level + manner.gain + 3.5 * vigour + rng.normal(0, 1.0)
     sound = _articulate(source, syllables, accents, voice.formants, rng)
     sound *= 10 ** (level / 20) / np.sqrt(np.mean(sound**2) + 1e-12)
     room = 10 ** (rng.normal(-58, 3) / 20) * rng.standard_normal(sound.size)
