@@ -30,8 +30,8 @@ def read(
     """Reads `path` from `start` to `end` (s) as mono float32 at 16 kHz.
 
     Sound files (wav, flac, mp3, ogg, opus) go through libsndfile, everything else (mp4, mkv, avi,
-    ...) through FFmpeg; channels are averaged. A cut equals the same piece of the whole file. An
-    `end` beyond the file's gives what there is.
+    ...) through FFmpeg; channels are averaged. A cut equals the same piece of the whole file (in
+    mkv to its timestamps' 1 ms). An `end` beyond the file's gives what there is.
 
     Raises:
         AudioError: no audio stream, not a media file, empty, truncated, not finite, or nothing
@@ -52,7 +52,7 @@ def read(
     stop = None if end is None else round((end - first) * SAMPLE_RATE)
     waveform = waveform[round((start - first) * SAMPLE_RATE) : stop]
     if not waveform.size:
-        raise AudioError(f"{path}: no sound between {start} s and {end or 'the end'}")
+        raise AudioError(f"{path}: no sound from {start} s to {end} s")
     if not np.isfinite(waveform).all():
         raise AudioError(f"{path}: holds samples that are not finite")
     return waveform

@@ -106,12 +106,10 @@ def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
     except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise FaceError(f"{path}: not an OpenFace CSV ({error}); run OpenFace again") from None
     table.columns = table.columns.str.strip()
-    if "face_id" not in table:
-        table["face_id"] = 0
     _check_columns(path, set(table.columns))
     for name in table.columns.difference(table.select_dtypes("number").columns):
         table[name] = pd.to_numeric(table[name], errors="coerce")
-    rows = table[_COLUMNS].to_numpy(np.float64)
+    rows = table.reindex(columns=_COLUMNS, fill_value=0).to_numpy(np.float64)  # 1.x: no face_id
     rows = rows[np.isfinite(rows[:, [_FRAME, _TIME]]).all(axis=1)]
     if not rows.size:
         raise FaceError(f"{path}: holds no frames; the video may be unreadable")
@@ -120,7 +118,7 @@ def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
 
 def _check_columns(path: Path, present: set[str]) -> None:
     for kind, names, flag in (
-        ("frame and success", _COLUMNS[: _XY.start], ""),
+        ("frame and success", ["frame", "timestamp", "confidence", "success"], ""),
         ("landmark", _POINTS, " -2Dfp"),
         ("action unit", _DETECTIONS, " -aus"),
     ):
