@@ -20,6 +20,13 @@ FIGURES = {
     "ssl4": (56.7, 55.0, 53.6, 54.8),
     "ssl5": (33.6, 43.2, 35.8, 42.8),
 }
+TASKS = {  # Table 3: energy, facial landmarks (~: one centroid for the whole face), action units
+    "ssl1": ("✓", "✓", "✓"),
+    "ssl2": ("✓", "~", "✓"),
+    "ssl3": ("✓", "✓", ""),
+    "ssl4": ("", "✓", "✓"),
+    "ssl5": ("✓", "", ""),
+}
 
 
 def figures(name: str) -> dict[str, float] | None:

@@ -46,7 +46,7 @@ def wilcoxon(ours: Float[np.ndarray, "splits"], others: Float[np.ndarray, "split
         return float("nan")
     if not difference.any():
         return 1.0
-    return float(stats.wilcoxon(difference, alternative="greater").pvalue)
+    return float(np.asarray(stats.wilcoxon(difference, alternative="greater"))[1])
 
 
 def holm(p_values: Sequence[float]) -> Float[np.ndarray, "tests"]:

@@ -1,0 +1,51 @@
+"""Compares finished runs: `python -m sersl_jax.compare runs/supervised runs/wav2vec2 runs/ssl1`.
+
+Prints Markdown and writes compare.md, compare.tex, compare.csv and compare.html beside the runs.
+A predictions.csv of other software is taken too: columns split, clip, label, prediction, and
+speaker_id and p_<class> if known. Runs whose splits or labels differ are refused.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from sersl_jax import cli
+from sersl_jax.evaluation import compare_page, comparison, results, runs, tables
+
+OURS = flags.DEFINE_string("ours", None, "The run said to be better than the others [the last].")
+METRIC = flags.DEFINE_string("metric", "macro_f1", "The metric that is tested.")
+OUT = flags.DEFINE_string("out", None, "Directory of the outputs [the first run's parent].")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Reads, checks, compares, writes."""
+    if len(argv) < 2:
+        raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
+    rows = runs.read_all(argv[1:])
+    result = comparison.compare(rows, _find(rows, OURS.value), METRIC.value)
+    out = Path(OUT.value) if OUT.value else rows[0].path.parent
+    out.mkdir(parents=True, exist_ok=True)
+    for suffix, text in _texts(result).items():
+        results.write_atomically(out / f"compare.{suffix}", lambda path, t=text: path.write_text(t))
+    print(tables.markdown(result))
+    print(f"written: {out}/compare.md, .tex, .csv, .html")
+
+
+def _texts(result: comparison.Comparison) -> dict[str, str]:
+    writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv}
+    texts = {suffix: write(result) for suffix, write in writers.items()}
+    return texts | {"html": compare_page.page_of(result)}
+
+
+def _find(rows: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
+    if wanted is None:
+        return None
+    for run in rows:
+        if wanted == run.name or Path(wanted) == run.path:
+            return run
+    raise ValueError(f"--ours={wanted} is none of the runs: {', '.join(r.name for r in rows)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,154 @@
+"""Several runs on the same splits: who is better, by how much, and is that more than chance?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sersl_jax.evaluation import baselines, paper, significance
+from sersl_jax.evaluation.runs import Run
+from sersl_jax.metrics import METRICS
+
+LEVEL = 0.05
+PAPER_SHARES = 15 / 70  # test clips per training clip, where no run says how many it trained on
+LINES = {
+    "svm": "SVM on functionals",
+    "crowd": "Crowd that only heard it",
+    "majority": "Majority class",
+}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Is `ours` better than one other run? p values are one-tailed; `holm_*` over all contests."""
+
+    other: Run
+    difference: float
+    interval: tuple[float, float]
+    paired_t: float
+    corrected_t: float
+    wilcoxon: float
+    holm_t: float
+    holm_corrected: float
+
+    @property
+    def marks(self) -> str:
+        """`*` for the paper's test as the paper did it, `†` for the corrected one after Holm."""
+        return "*" * (self.paired_t < LEVEL) + "†" * (self.holm_corrected < LEVEL)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the results table; values and deviations are fractions of 1, by metric."""
+
+    title: str
+    kind: str  # run, paper or line
+    values: dict[str, float]
+    deviations: dict[str, float | None]
+    marks: str = ""
+    tasks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything the four outputs show."""
+
+    runs: list[Run]
+    ours: Run
+    metric: str
+    rows: list[Row]
+    contests: list[Contest]
+    warnings: list[str]
+
+
+def compare(runs: Sequence[Run], ours: Run | None = None, metric: str = "macro_f1") -> Comparison:
+    """Compares runs that `runs.read_all` found comparable.
+
+    Args:
+        runs: in the order of the table.
+        ours: the run said to be better than each other one; the last by default.
+        metric: what is tested.
+    """
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; take one of {', '.join(METRICS)}")
+    ours = ours or runs[-1]
+    contests = _contests(ours, [run for run in runs if run is not ours], metric)
+    warnings = [f"{run.title}: {w}" for run in runs for w in run.results.get("warnings", ())]
+    return Comparison(list(runs), ours, metric, _rows(runs, ours, contests), contests, warnings)
+
+
+def training_ratio(runs: Sequence[Run]) -> float:
+    """Number of test clips for each training clip: the paper's where no run knows."""
+    for run in runs:
+        counts = [
+            entry["num_clips"] for entry in run.results.get("splits", ()) if "num_clips" in entry
+        ]
+        if counts:
+            tested, trained = (
+                sum(sum(count[side].values()) for count in counts) for side in ("test", "train")
+            )
+            return tested / trained
+    return PAPER_SHARES
+
+
+def mean_and_deviation(run: Run) -> tuple[dict[str, float], dict[str, float | None]]:
+    """Over splits, from the predictions; one split has no deviation."""
+    means = {name: float(values.mean()) for name, values in run.scores.items()}
+    deviations = {
+        name: float(values.std(ddof=1)) if values.size > 1 else None
+        for name, values in run.scores.items()
+    }
+    return means, deviations
+
+
+def reference_rows(run: Run) -> list[Row]:
+    """The lines that a run's files allow, best first."""
+    lines = baselines.reference_lines(run.predictions, run.results, run.classes)
+    rows = [
+        Row(LINES.get(name, name), "line", line["mean"], line["sd"]) for name, line in lines.items()
+    ]
+    return sorted(rows, key=lambda row: -row.values["macro_f1"])
+
+
+def paper_row(run: Run) -> list[Row]:
+    """The paper's figures for a run's config, if the paper has them."""
+    figures = paper.figures(run.name)
+    return [Row("in the paper", "paper", figures, {})] if figures else []
+
+
+def _rows(runs: Sequence[Run], ours: Run, contests: Sequence[Contest]) -> list[Row]:
+    """Each run with the paper's figures below it, then the reference lines."""
+    beats_all = [mark for mark in "*†" if contests and all(mark in c.marks for c in contests)]
+    with_tasks = any(run.name in paper.TASKS for run in runs if run.name != "ssl1")
+    rows = []
+    for run in runs:
+        tasks = paper.TASKS.get(run.name, ("",) * 3) if with_tasks else ()
+        marks = "".join(beats_all) if run is ours else ""
+        rows.append(Row(run.title, "run", *mean_and_deviation(run), marks, tasks))
+        rows += paper_row(run)
+    richest = max(runs, key=lambda run: ("votes_voice" in run.predictions, len(run.results)))
+    return rows + reference_rows(richest)
+
+
+def _contests(ours: Run, others: Sequence[Run], metric: str) -> list[Contest]:
+    ratio = training_ratio([ours, *others])
+    tests = [_test(ours, other, metric, ratio) for other in others]
+    holm_t = significance.holm([test["paired_t"] for test in tests])
+    holm_corrected = significance.holm([test["corrected_t"] for test in tests])
+    return [
+        Contest(other, **test, holm_t=float(plain), holm_corrected=float(corrected))
+        for other, test, plain, corrected in zip(others, tests, holm_t, holm_corrected, strict=True)
+    ]
+
+
+def _test(ours: Run, other: Run, metric: str, ratio: float) -> dict[str, Any]:
+    one, two = ours.scores[metric], other.scores[metric]
+    tables = (run.confusions(ours.speakers) for run in (ours, other))
+    return {
+        "difference": float(np.mean(one - two)),
+        "interval": significance.bootstrap(*tables, metric=metric),
+        "paired_t": significance.paired_t(one, two),
+        "corrected_t": significance.corrected_t(one, two, ratio),
+        "wilcoxon": significance.wilcoxon(one, two),
+    }

@@ -1,0 +1,18 @@
+"""Makes report.html of finished runs again: `python -m sersl_jax.report runs/ssl1`."""
+
+from collections.abc import Sequence
+
+from sersl_jax import cli
+from sersl_jax.evaluation import report
+
+
+def main(argv: Sequence[str]) -> None:
+    """One page a run directory, written into it."""
+    if len(argv) < 2:
+        raise ValueError("name the run directories: python -m sersl_jax.report runs/ssl1")
+    for workdir in argv[1:]:
+        print(report.write(workdir))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,86 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sersl_jax import metrics
+from sersl_jax.corpora import crema_d
+from sersl_jax.evaluation import baselines, labels, results
+from sersl_jax.evaluation.protocol import create_splits
+
+
+def test_functionals_of_a_ramp():
+    llds = np.tile(np.arange(101.0)[:, None], (1, 130)).astype(np.float32)
+    values = baselines.functionals(llds).reshape(4, 130)
+    np.testing.assert_allclose(values[:, 0], [50, np.std(np.arange(101)), 10, 90], rtol=1e-6)
+    assert (values == values[:, :1]).all()
+
+
+def test_the_svm_finds_what_is_there_and_sees_no_test_speaker(corpus):
+    clips = corpus.clips
+    targets = results.as_index(clips["label"], sorted(set(clips["label"])))
+    features = np.random.default_rng(0).normal(size=(len(clips), 12)).astype(np.float32)
+    features[:, :6] += 2.5 * np.eye(6, dtype=np.float32)[targets]
+    rows = baselines.svm_predictions(features, clips, corpus.splits[:2])
+    scored = results.score(rows, sorted(set(clips["label"])))
+    assert scored["mean"]["macro_f1"] > 0.8
+    # Whatever a test clip holds has no influence on another test clip's answer.
+    test = corpus.splits[0].indices("test", list(clips["speaker_id"]))
+    features[test[1:]] = 1e3
+    again = baselines.svm_predictions(features, clips, corpus.splits[:1])
+    assert again["prediction"][0] == rows["prediction"][0]
+
+
+def test_votes_survive_the_file():
+    classes, votes = ["a b", "c:d", "e"], np.array([1.0, 0, 5])
+    text = baselines.write_votes(votes, classes)
+    assert text == "e:5;a b:1"
+    np.testing.assert_array_equal(baselines.read_votes(text, classes), votes)
+    columns = baselines.vote_columns(np.array([[[1.0, 0, 5], [0, 0, 0], [0, 0, 0]]]), classes)
+    assert columns == {"votes_multimodal": ["e:5;a b:1"]}
+
+
+def test_lines_of_a_run(runs):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    predictions = pd.read_csv(runs["ssl1"] / "predictions.csv")
+    lines = baselines.reference_lines(predictions, saved, saved["classes"])
+    assert list(lines) == ["svm", "crowd", "majority"]
+    assert lines["crowd"]["mean"]["macro_f1"] > lines["majority"]["mean"]["macro_f1"]
+    assert lines["majority"]["mean"]["uar"] == pytest.approx(1 / 6)
+
+
+def test_lines_without_votes_or_counts(runs):
+    predictions = pd.read_csv(runs["ssl1"] / "predictions.csv").drop(columns="votes_voice")
+    assert list(baselines.reference_lines(predictions, {}, results.class_names(predictions))) == [
+        "majority"
+    ]
+
+
+def test_crema_d_reference_lines(shared_data: Path):
+    """DESIGN 4.8: majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
+    clips = crema_d.clips(shared_data / "crema_d")
+    names, classes = [clip.id for clip in clips], list(crema_d.CLASSES)
+    votes = {kind: np.array([clip.votes[kind] for clip in clips], float) for kind in labels.VOTES}
+    heard = [baselines.write_votes(row, classes) for row in votes["voice"]]
+    crowds, speakers = [], [clip.speaker_id for clip in clips]
+    for seed in range(5):
+        label = np.array(classes)[labels.apply(votes["multimodal"], names, seed=seed)]
+        columns = {"split": 0, "clip": names, "speaker_id": speakers, "label": label}
+        frame = pd.DataFrame(columns | {"votes_voice": heard})
+        crowds.append(results.score(baselines.crowd(frame, classes, seed), classes)["mean"])
+    found = {name: 100 * np.mean([line[name] for line in crowds]) for name in metrics.METRICS}
+    assert found["micro_f1"] == pytest.approx(55.7, abs=0.3)
+    assert found["uar"] == pytest.approx(50.1, abs=0.3)
+    assert found["macro_f1"] == pytest.approx(51.9, abs=0.3)
+    line = results.score(baselines.majority(frame, {}), classes)["mean"]
+    assert line["micro_f1"] == pytest.approx(0.280, abs=0.005)
+    assert line["macro_f1"] == pytest.approx(0.073, abs=0.002)
+
+
+def test_crema_d_paper_splits_are_near_70_15_15(shared_data: Path):
+    clips = crema_d.clips(shared_data / "crema_d")
+    for split in create_splits("paper", [clip.speaker_id for clip in clips], 20):
+        sides = (len(split.train), len(split.validation), len(split.test))
+        assert sides in {(63, 14, 14), (64, 13, 14), (64, 14, 13), (65, 13, 13)}
