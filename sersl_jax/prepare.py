@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,7 +83,8 @@ def read_clips(
     if not source.is_dir():
         raise FileNotFoundError(f"--source={source} is no folder")
     backend = getattr(chosen, "face_backend", "openface")
-    clips = list(module.clips(source, **({} if backend == "openface" else {"face_backend": backend})))
+    extra = {} if backend == "openface" else {"face_backend": backend}
+    clips = list(module.clips(source, **extra))
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
     return clips
@@ -160,7 +161,7 @@ def _build(
             watch=functools.partial(_count, bar),
             strict=strict,
         )
-        mode = tfds.core.download.GenerateMode.REUSE_CACHE_IF_EXISTS
+        mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
         builder.download_and_prepare(
             download_dir=cache / "downloads",
             download_config=tfds.download.DownloadConfig(download_mode=mode),

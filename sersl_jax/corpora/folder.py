@@ -11,9 +11,9 @@ import pandas as pd
 
 from sersl_jax.corpora import Clip
 
-SUFFIXES = frozenset(
-    ".wav .flac .mp3 .ogg .opus .m4a .aac .wma .mp4 .mkv .avi .mov .webm .mpg .mpeg".split()
-)
+_SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma")
+_VIDEO = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
+SUFFIXES = frozenset(_SOUND + _VIDEO)
 
 
 def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
@@ -50,7 +50,9 @@ def _media(folder: Path) -> Iterator[tuple[str, Path]]:
     paths = (Path(root, name) for root, _, files in os.walk(folder) for name in files)
     paths = sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
     if not paths:
-        raise FileNotFoundError(f"{folder} holds no audio or video file ({' '.join(SUFFIXES)})")
+        raise FileNotFoundError(
+            f"{folder} holds no audio or video file ({' '.join(_SOUND + _VIDEO)})"
+        )
     for path in paths:
         yield path.relative_to(folder).with_suffix("").as_posix(), path
 

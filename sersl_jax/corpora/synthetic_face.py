@@ -1,7 +1,7 @@
 """A 68-point face that talks in time with a sound, moves its head and shows an emotion."""
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from sersl_jax.features.openface import AU_NAMES, FaceTrack
 
@@ -48,7 +48,9 @@ def _envelope(sound: Float[np.ndarray, " samples"], frames: int) -> Float[np.nda
 
 
 def _landmarks(
-    loud: Float[np.ndarray, " frames"], force: Float[np.ndarray, " frames"], rng: np.random.Generator
+    loud: Float[np.ndarray, " frames"],
+    force: Float[np.ndarray, " frames"],
+    rng: np.random.Generator,
 ) -> Float[np.ndarray, "frames 68 2"]:
     """Pixel positions: the mean face, opened by loudness, carried by the head, and noise."""
     frames = loud.size
@@ -59,10 +61,9 @@ def _landmarks(
     shape[:, 4:13, 1] += 0.8 * opening[:, None] * np.sin(np.linspace(0.4, np.pi - 0.4, 9))
     raised = np.exp(0.9 * force) * _wander(frames, 1.5, rng)
     shape[:, 17:27, 1] -= 8.0 * raised[:, None]
-    head = 2.2 * np.exp(0.8 * force)[:, None] * np.stack(
-        [_wander(frames, 0.9, rng), 0.7 * _wander(frames, 1.0, rng) + 2.0 * (loud - loud.mean())],
-        axis=1,
-    )
+    shake, nod = _wander(frames, 0.9, rng), 0.7 * _wander(frames, 1.0, rng)
+    nod += 2.0 * (loud - loud.mean())
+    head = 2.2 * np.exp(0.8 * force)[:, None] * np.stack([shake, nod], axis=1)
     size, place = rng.uniform(0.8, 1.1), rng.uniform(200, 400, 2)
     return size * shape + place + head[:, None, :] + rng.normal(0, 0.3, (frames, 68, 2))
 
@@ -76,7 +77,7 @@ def _wander(frames: int, hertz: float, rng: np.random.Generator) -> Float[np.nda
 
 def _action_units(
     emotion: str, loud: Float[np.ndarray, " frames"], rng: np.random.Generator
-) -> Int[np.ndarray, "frames 18"]:
+) -> Float[np.ndarray, "frames 18"]:
     """Detections (0 or 1): the emotion's own now and then, lips by loudness, blinks, and noise."""
     frames = loud.size
     shown = _episodes(frames, 0.75, 2.0, rng)
@@ -85,7 +86,7 @@ def _action_units(
         units[:, AU_NAMES.index(name)] |= shown & _episodes(frames, 0.7, 0.8, rng)
     units[:, AU_NAMES.index("AU25")] |= loud > 0.45
     units[:, AU_NAMES.index("AU45")] |= _episodes(frames, 0.08, 0.15, rng)
-    return units.astype(int)
+    return units.astype(float)
 
 
 def _episodes(
@@ -124,7 +125,7 @@ def mean_face() -> Float[np.ndarray, "68 2"]:
     points.append(np.stack([np.zeros(4), np.linspace(-28, 8, 4)], axis=1))
     points.append(np.stack([np.linspace(-15, 15, 5), [16, 19, 21, 19, 16]], axis=1))
     eye = np.array([[-13, 0], [-5, -6], [5, -6], [13, 0], [5, 5], [-5, 5]], float)
-    points += [eye + [-36, -25], eye + [36, -25]]
+    points += [eye + np.array((x, -25.0)) for x in (-36, 36)]
     outer = np.pi - np.linspace(0, 2 * np.pi, 12, endpoint=False)
     inner = np.pi - np.linspace(0, 2 * np.pi, 8, endpoint=False)
     points.append(np.stack([28 * np.cos(outer), 43 - 10 * np.sin(outer)], axis=1))

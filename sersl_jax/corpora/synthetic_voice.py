@@ -83,9 +83,7 @@ def babble(
     return np.clip(sound + room, -0.99, 0.99).astype(np.float32)
 
 
-def _syllables(
-    duration: float, rate: float, rng: np.random.Generator
-) -> list[tuple[float, float]]:
+def _syllables(duration: float, rate: float, rng: np.random.Generator) -> list[tuple[float, float]]:
     """(start, end) seconds of syllables: phrases of four to eight with pauses between."""
     syllables, time = [], rng.uniform(0.05, 0.2)
     left = rng.integers(4, 9)
@@ -119,7 +117,7 @@ def _larynx(pitch: Float[np.ndarray, " samples"], pole: float) -> Float[np.ndarr
     pulses[ends] += late
     pulses[ends + 1] += 1 - late
     pulses -= np.mean(pulses)
-    return signal.lfilter([1 - pole], [1, -pole], pulses)
+    return np.asarray(signal.lfilter([1 - pole], [1, -pole], pulses))
 
 
 def _articulate(

@@ -8,6 +8,7 @@ Examples keep the corpus's order; whoever trains, shuffles.
 
 import functools
 import importlib.metadata
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,13 +78,13 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             ledger.write(kept, lines)
             raise ValueError(
                 f"{len(measured) - len(usable)} of {len(measured)} clips of "
-                f"{self.name}/{self.builder_config.name} can't be used"
+                f"{self.name}/{self.builder_config_name} can't be used"
                 f"{' and --strict was given' if usable else ''}; first {failures[0].clip}: "
                 f"{failures[0].reason}; all in {kept}"
             )
         ledger.write(Path(self.data_path) / ledger.NAME, lines)
-        labels = self._label(usable)
-        self._write_metadata(usable)
+        labels, metadata = self._label(usable)
+        self._write_metadata(usable, metadata)
         shards = _shards(usable)
         bounds = np.cumsum([0] + [sum(len(clip.starts) for clip in shard) for shard in shards])
         return {
@@ -97,7 +98,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
                     features=self._options.features,
                     first=int(first),
                 )
-                for shard, first, last in zip(shards, bounds[:-1], bounds[1:], strict=True)
+                for shard, (first, last) in zip(shards, itertools.pairwise(bounds), strict=True)
             ]
         }
 
@@ -109,6 +110,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
                 doubles.append(Line(clip.id, "corpus", f"{clip.media.name}: a clip of this name "
                                     f"exists, {clips[clip.id].media.name} is used"))  # fmt: skip
             clips.setdefault(clip.id, clip)
+        assert self._cache is not None
         run = functools.partial(measure, options=self._options, cache=self._cache)
         measured = list(self._map_clips(run, list(clips.values())))
         measured = [self._check(clip) for clip in measured]
@@ -119,8 +121,8 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """A builder's own demands on a clip; overridden where there are any."""
         return measured
 
-    def _label(self, usable: list[Measured]) -> dict[str, np.ndarray]:
-        """Second pass: labels per task, one per segment; fills in their part of the metadata."""
+    def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Second pass: labels per task, one per segment, and what the metadata says of them."""
         raise NotImplementedError
 
     @staticmethod
@@ -133,8 +135,10 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         """Yields (key, example) of one shard, keys counting from `first`."""
         raise NotImplementedError
 
-    def _write_metadata(self, usable: list[Measured]) -> None:
+    def _write_metadata(self, usable: list[Measured], metadata: dict[str, Any]) -> None:
+        assert self.info.metadata is not None
         self.info.metadata.update(
+            **metadata,
             features=list(self._options.features),
             options=self._options.stamp(),
             versions={name: _version(name) for name in _STAMPED},
@@ -215,4 +219,4 @@ def _shards(usable: list[Measured]) -> list[list[Measured]]:
     numbers = (ends - 1) // SHARD_BYTES
     cuts = np.flatnonzero(np.diff(numbers)) + 1
     bounds = [0, *cuts.tolist(), len(usable)]
-    return [usable[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [usable[a:b] for a, b in itertools.pairwise(bounds)]

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from os import PathLike
 from pathlib import Path
 
 NAME = "ledger.csv"
@@ -19,8 +20,9 @@ class Line:
     reason: str
 
 
-def write(path: Path, lines: Iterable[Line]) -> None:
+def write(path: PathLike, lines: Iterable[Line]) -> None:
     """Writes `clip,stage,reason`, whole or not at all."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.unfinished")
     with open(unfinished, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -30,8 +32,9 @@ def write(path: Path, lines: Iterable[Line]) -> None:
     os.replace(unfinished, path)
 
 
-def read(path: Path) -> list[Line]:
+def read(path: PathLike) -> list[Line]:
     """The lines of a ledger; an absent one has none."""
+    path = Path(path)
     if not path.exists():
         return []
     with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -19,7 +19,7 @@ def scores(
     A window with fewer than half its frames tracked is nan ("unknown"): it still serves the
     energy task. `spans` and `seconds` are counted from `clip.start`, the track from the media's.
     """
-    values = {name: np.full(len(spans), np.nan) for name in landmarks.REGIONS}
+    values: dict[str, np.ndarray] = {r: np.full(len(spans), np.nan) for r in landmarks.REGIONS}
     values["action_units"] = np.full((len(spans), len(openface.AU_NAMES)), np.nan)
     try:
         track, lost = _track(clip, seconds)
@@ -63,4 +63,3 @@ def _track(clip: Clip, seconds: float) -> tuple[openface.FaceTrack, list[str]]:
     if clip.start + seconds - last > _SLACK:
         lost.append(f"the track stops early, at {last:.2f} s of {clip.start + seconds:.2f} s")
     return track, lost
-

@@ -27,7 +27,10 @@ class SpeechOptions:
         for name in given:
             if name not in known:
                 raise ValueError(f"--{name} is no option of this dataset: {', '.join(known)}")
-        return cls(**given)
+        values: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
+        }
+        return cls(**values)
 
     def stamp(self) -> dict[str, Any]:
         """The options as JSON values, for the metadata."""

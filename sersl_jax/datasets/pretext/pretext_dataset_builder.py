@@ -43,13 +43,12 @@ class Builder(builder.Builder):
             approximate=options.face_backend != "openface",
         )
 
-    def _label(self, usable: list[Measured]) -> dict[str, np.ndarray]:
+    def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         assert isinstance(self._options, PretextOptions)
         tasks = labels_lib.LABEL_NAMES
         scores = {task: np.concatenate([c.scores[task] for c in usable]) for task in tasks}
         labels, thresholds = labels_lib.create(scores, self._options)
-        self.info.metadata.update(labels_lib.metadata(labels, thresholds))
-        return labels
+        return labels, labels_lib.metadata(labels, thresholds)
 
     @staticmethod
     def generate(
@@ -64,14 +63,17 @@ class Builder(builder.Builder):
             assert measured.path
             arrays = read(measured.path, features)
             for segment, start in enumerate(measured.starts):
-                yield first + row, {
-                    **{name: values[segment] for name, values in arrays.items()},
-                    "num_frames": arrays["llds"].shape[1],
-                    "scores": {name: v[segment] for name, v in measured.scores.items()},
-                    "labels": {task: values[row] for task, values in labels.items()},
-                    "clip": measured.clip.id,
-                    "segment": segment,
-                    "start": start,
-                    "speaker_id": measured.clip.speaker_id,
-                }
+                yield (
+                    first + row,
+                    {
+                        **{name: values[segment] for name, values in arrays.items()},
+                        "num_frames": arrays["llds"].shape[1],
+                        "scores": {name: v[segment] for name, v in measured.scores.items()},
+                        "labels": {task: values[row] for task, values in labels.items()},
+                        "clip": measured.clip.id,
+                        "segment": segment,
+                        "start": start,
+                        "speaker_id": measured.clip.speaker_id,
+                    },
+                )
                 row += 1

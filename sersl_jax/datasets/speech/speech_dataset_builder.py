@@ -29,7 +29,7 @@ class Builder(builder.Builder):
     @property
     def classes(self) -> tuple[str, ...]:
         """The corpus's own order of classes; of a corpus without one, its labels, sorted."""
-        fixed = getattr(corpora.get(self.builder_config.name), "CLASSES", None)
+        fixed = getattr(corpora.get(self.builder_config_name or ""), "CLASSES", None)
         found = {clip.labels["emotion"] for clip in self._clips if "emotion" in clip.labels}
         return fixed or tuple(sorted(found))
 
@@ -57,17 +57,17 @@ class Builder(builder.Builder):
         line = Line(measured.clip.id, "corpus", reason)
         return dataclasses.replace(measured, path=None, lines=(line,))
 
-    def _label(self, usable: list[Measured]) -> dict[str, np.ndarray]:
+    def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         classes = self.classes
         emotion = np.array([classes.index(clip.clip.labels["emotion"]) for clip in usable])
         votes = np.array([_votes(clip, len(classes)) for clip in usable], np.float32)
-        self.info.metadata.update(
-            classes=list(classes),
-            label_names={"emotion": list(classes)},
-            thresholds={},
-            class_balance={"emotion": balance(emotion, classes)},
-        )
-        return {"emotion": emotion, "votes": votes}
+        metadata = {
+            "classes": list(classes),
+            "label_names": {"emotion": list(classes)},
+            "thresholds": {},
+            "class_balance": {"emotion": balance(emotion, classes)},
+        }
+        return {"emotion": emotion, "votes": votes}, metadata
 
     @staticmethod
     def generate(
@@ -80,16 +80,19 @@ class Builder(builder.Builder):
         for row, measured in enumerate(shard):
             assert measured.path
             arrays = read(measured.path, features)
-            yield first + row, {
-                **{name: values[0] for name, values in arrays.items()},
-                "num_frames": arrays["llds"].shape[1],
-                "labels": {"emotion": labels["emotion"][row]},
-                "votes": labels["votes"][row],
-                "clip": measured.clip.id,
-                "speaker_id": measured.clip.speaker_id,
-                "attributes": json.dumps(dict(measured.clip.attributes)),
-                "sha256": measured.sha256,
-            }
+            yield (
+                first + row,
+                {
+                    **{name: values[0] for name, values in arrays.items()},
+                    "num_frames": arrays["llds"].shape[1],
+                    "labels": {"emotion": labels["emotion"][row]},
+                    "votes": labels["votes"][row],
+                    "clip": measured.clip.id,
+                    "speaker_id": measured.clip.speaker_id,
+                    "attributes": json.dumps(dict(measured.clip.attributes)),
+                    "sha256": measured.sha256,
+                },
+            )
 
 
 def _votes(measured: Measured, num_classes: int) -> list[tuple[int, ...]]:

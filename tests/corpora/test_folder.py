@@ -1,0 +1,64 @@
+import pytest
+
+from sersl_jax.corpora import folder
+
+
+def create(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+
+
+def test_media_faces_and_speakers_meet_by_stem(tmp_path):
+    create(tmp_path, "media/b.mp4", "media/a.wav", "media/notes.txt", "openface/a.csv")
+    (tmp_path / "speakers.csv").write_text("clip, speaker_id\na,ann\n")
+    a, b = folder.clips(tmp_path)
+    assert (a.id, a.speaker_id, a.face) == ("a", "ann", tmp_path / "openface/a.csv")
+    assert (b.id, b.speaker_id, b.face) == ("b", "b", None)
+
+
+def test_folders_in_media_are_part_of_the_id(tmp_path):
+    create(tmp_path, "media/day 1/x.wav", "media/day 2/x.wav", "openface/day 2/x.csv")
+    one, two = folder.clips(tmp_path)
+    assert (one.id, two.id) == ("day 1/x", "day 2/x")
+    assert one.face is None
+    assert two.face == tmp_path / "openface/day 2/x.csv"
+
+
+def test_labels_may_name_files_and_speakers(tmp_path):
+    create(tmp_path, "media/a.wav", "media/b.c.wav")
+    (tmp_path / "labels.csv").write_text("clip,label,speaker_id\na.wav,anger,ann\nb.c,fear,bob\n")
+    clips = folder.clips(tmp_path)
+    assert [(c.id, c.labels["emotion"], c.speaker_id) for c in clips] == [
+        ("a", "anger", "ann"),
+        ("b.c", "fear", "bob"),
+    ]
+
+
+def test_a_labelled_clip_without_media_is_yielded_for_the_ledger(tmp_path):
+    create(tmp_path, "media/a.wav")
+    (tmp_path / "labels.csv").write_text("clip,label\na,anger\nlost,fear\n")
+    assert not folder.clips(tmp_path)[1].media.exists()
+
+
+def test_another_face_backend_has_its_own_folder(tmp_path):
+    create(tmp_path, "media/a.wav", "openface/a.csv", "mediapipe/a.csv")
+    assert folder.clips(tmp_path, "mediapipe")[0].face == tmp_path / "mediapipe/a.csv"
+
+
+@pytest.mark.parametrize(
+    ("files", "error"),
+    [((), "media is no folder"), (("media/a.txt",), "holds no audio or video file")],
+)
+def test_a_folder_without_media_is_refused(tmp_path, files, error):
+    create(tmp_path, *files)
+    with pytest.raises(FileNotFoundError, match=error):
+        folder.clips(tmp_path)
+
+
+def test_a_table_without_its_column_is_refused(tmp_path):
+    create(tmp_path, "media/a.wav")
+    (tmp_path / "labels.csv").write_text("clip,emotion\na,anger\n")
+    with pytest.raises(ValueError, match=r"labels.csv lacks the column label"):
+        folder.clips(tmp_path)

@@ -1,0 +1,106 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sersl_jax.corpora import synthetic
+from sersl_jax.datasets import measure
+from sersl_jax.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpus") / "faces"
+    return synthetic.write_pretext(root, num_speakers=3, clips_per_speaker=1)
+
+
+def run(*arguments, **kwargs):
+    command = [sys.executable, "-m", "sersl_jax.prepare", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, **kwargs)
+
+
+def contents(builder):
+    return {
+        path.name: path.read_bytes() for path in Path(builder.data_path).iterdir() if path.is_file()
+    }
+
+
+def test_the_command_says_what_it_made_and_returns_at_once_the_second_time(faces, tmp_path):
+    arguments = ("--dataset=pretext/folder", f"--source={faces}", f"--data_dir={tmp_path}")
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "3 clips of 3 speakers" in first.stderr
+    (tmp_path / "measured").rename(tmp_path / "moved")  # so that nothing could be written anew
+    start = time.monotonic()
+    assert run(*arguments).returncode == 0
+    assert time.monotonic() - start < 20  # 2 s on a machine that does nothing else
+    assert not (tmp_path / "measured").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("--dataset=pretext/folder",), "--source is needed"),
+        (("--dataset=pretext/folder", "--source=/nowhere"), "--source=/nowhere is no folder"),
+        (("--dataset=pretext/nothing",), "no corpus is called 'nothing'"),
+        (("--dataset=folder",), "pretext/CORPUS"),
+        (("--dataset=speech/folder", "--source=.", "--match=all"), "--match is no option"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(tmp_path, arguments, error):
+    result = run(f"--data_dir={tmp_path}", *arguments)
+    assert result.returncode == 2
+    assert error in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_was_measured_is_not_measured_again(faces, tmp_path, monkeypatch):
+    first = contents(prepare("pretext/folder", faces, tmp_path))
+    monkeypatch.setattr(measure, "_measure", lambda *_: pytest.fail("measured again"))
+    again = contents(prepare("pretext/folder", faces, tmp_path, overwrite=True))
+    assert first == again
+
+
+def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path):
+    prepare("pretext/folder", faces, tmp_path, limit=1)
+    with pytest.raises(ValueError, match=r"pitch_window \(0.06 there, 0.032 wanted\).*--overwrite"):
+        prepare("pretext/folder", faces, tmp_path, limit=1, pitch_window=0.032)
+    with pytest.raises(ValueError, match=r"match .*--relabel"):
+        prepare("pretext/folder", faces, tmp_path, limit=1, match="all")
+    with pytest.raises(ValueError, match="files have changed"):
+        prepare("pretext/folder", faces, tmp_path, limit=2)
+    builder = prepare("pretext/folder", faces, tmp_path, limit=2, overwrite=True)
+    assert builder.info.metadata["num_clips"] == 2
+
+
+def test_threads_do_not_change_the_dataset(faces, tmp_path):
+    one, three = (
+        contents(prepare("pretext/folder", faces, tmp_path / f"{n}", workers=n)) for n in (1, 3)
+    )
+    assert one == three
+
+
+def test_strict_refuses_to_leave_a_clip_out(faces, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "openface").symlink_to(faces / "openface")
+    (source / "media").mkdir()
+    for path in (faces / "media").iterdir():
+        (source / "media" / path.name).symlink_to(path)
+    (source / "media" / "broken.wav").write_bytes(b"no sound")
+    with pytest.raises(ValueError, match=r"1 of 4 clips .*--strict.*broken"):
+        prepare("pretext/folder", source, tmp_path / "data", strict=True)
+    assert "broken" in (tmp_path / "data/pretext/folder/ledger.csv").read_text()
+    builder = prepare("pretext/folder", source, tmp_path / "data")
+    assert builder.info.metadata["num_clips"] == 3
+
+
+def test_nothing_usable_is_an_error(tmp_path):
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media" / "a.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"1 of 1 clips .*empty"):
+        prepare("pretext/folder", tmp_path, tmp_path / "data")
