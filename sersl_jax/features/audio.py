@@ -7,11 +7,12 @@ from pathlib import Path
 
 import av
 import av.container
-import av.error
 import numpy as np
 import soundfile
 import soxr
 from jaxtyping import Float
+
+from sersl_jax.features import media
 
 SAMPLE_RATE = 16_000  # Hz
 
@@ -77,12 +78,11 @@ def _read_media(
     path: Path, first: int, last: int | None
 ) -> tuple[Float[np.ndarray, "samples channels"], int]:
     try:
-        # "file:" keeps FFmpeg from reading "a:b.mp4" as a protocol.
-        with av.open(f"file:{path}", metadata_errors="ignore") as container:
+        with media.open_container(path) as container:
             if not container.streams.audio:
                 raise AudioError(f"{path}: no audio stream")
             return _decode(path, container, first, last)
-    except av.error.FFmpegError as error:
+    except media.UNREADABLE as error:
         raise AudioError(f"{path}: not readable as sound or video ({error.strerror})") from None
 
 

@@ -1,6 +1,10 @@
 """Face tracks in OpenFace's CSV format (2.x with `-2Dfp -aus`; 1.x is read too)."""
 
 import os
+import shutil
+import signal
+import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from sersl_jax.features import media
 from sersl_jax.pretext.action_units import UNITS
 
 AU_NAMES = tuple(f"AU{unit:02d}" for unit in UNITS)
@@ -164,3 +169,80 @@ def write(path: str | Path, track: FaceTrack) -> None:
 
 def _by_axis(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarray, "136 frames"]:
     return landmarks.transpose(2, 1, 0).reshape(2 * NUM_LANDMARKS, -1)
+
+
+def run(
+    video: str | Path,
+    out_dir: str | Path,
+    program: str | Path | None = None,
+    time_limit: float | None = None,
+) -> Path:
+    """Tracks the face through the whole of a video with OpenFace; returns `out_dir/<stem>.csv`.
+
+    The CSV appears only when it is complete. `program` is OpenFace's FeatureExtraction; without it
+    $OPENFACE_BIN, that file or its folder, or what is on PATH. It may work for `time_limit` s
+    (default: a minute and ten times the video), on one core, so that many can run side by side.
+
+    Raises:
+        FaceError: no such program, or it failed, took too long, could not read the video (it then
+            ends well but writes nothing) or left its CSV incomplete.
+    """
+    video, out_dir = Path(video), Path(out_dir)
+    seconds = _length(video)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix=".openface-") as directory:
+        link = Path(directory, f"face{video.suffix}")  # OpenFace sees a plain name
+        link.symlink_to(video.resolve())
+        command = [_find_program(program), "-f", link, "-out_dir", directory, "-2Dfp", "-aus"]
+        _execute(video, command, time_limit or 60 + 10 * seconds)
+        csv = link.with_suffix(".csv")
+        if not csv.is_file():
+            raise FaceError(f"{video}: OpenFace wrote no CSV, it could not read the video")
+        tracked = float(read(csv).timestamps[-1])
+        if tracked < 0.9 * seconds - 0.5:
+            raise FaceError(f"{video}: OpenFace stopped after {tracked:.1f} s of {seconds:.1f} s")
+        return csv.replace(out_dir / f"{video.stem}.csv")
+
+
+def _length(path: Path) -> float:
+    try:
+        seconds = media.video_length(path)
+    except media.UNREADABLE as error:
+        raise FaceError(f"{path}: not readable as a video ({error.strerror})") from None
+    if seconds is None:
+        raise FaceError(f"{path}: no video stream")
+    return seconds
+
+
+def _find_program(program: str | Path | None) -> str:
+    wanted = Path(program or os.environ.get("OPENFACE_BIN") or "FeatureExtraction")
+    found = shutil.which(str(wanted / "FeatureExtraction" if wanted.is_dir() else wanted))
+    if found is None:
+        raise FaceError(f"{wanted} is no program: set OPENFACE_BIN to OpenFace's FeatureExtraction")
+    return found
+
+
+def _execute(video: Path, command: list, time_limit: float) -> None:
+    """Runs `command` in a process group of its own, which is ended when it takes too long."""
+    one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={**os.environ, **one_core}, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(time_limit)
+        except subprocess.TimeoutExpired:
+            raise FaceError(f"{video}: OpenFace took more than {time_limit:.0f} s") from None
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        log.seek(0)
+        said = log.read().decode(errors="replace").split("\n")
+    if code:
+        raise FaceError(f"{video}: OpenFace failed with exit code {code} ({_last(said)})")
+
+
+def _last(lines: list[str]) -> str:
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
