@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import Task, class_numbers, known
 
 Params = Any
 Batch = Mapping[str, Any]
@@ -18,6 +18,11 @@ Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
 
 class Objective(Protocol):
     """A loss that the training loop can minimise."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that `loss` gives."""
+        ...
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh parameters; `batch` gives the shapes."""
@@ -47,6 +52,11 @@ class Multitask:
     model: nn.Module
     tasks: tuple[Task, ...]
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Loss and accuracy of every task."""
+        return tuple(f"{what}_{t.name}" for t in self.tasks for what in ("loss", "accuracy"))
+
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh parameters."""
         return self.model.init(key, batch["inputs"], batch["lengths"], None)["params"]
@@ -69,13 +79,14 @@ class Multitask:
         logits = self.logits(params, batch, key)
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
-            labels = jnp.where(batch["mask"], batch["labels"][task.name], -1)
-            count = (labels >= 0).sum().astype(jnp.float32)
-            loss = task.losses(logits[task.name], labels).sum()
-            prediction = task.probabilities(logits[task.name]).argmax(axis=1)
+            labels = batch["labels"][task.name]
+            scored = batch["mask"] & known(labels)
+            count = scored.sum(dtype=jnp.float32)
+            loss = task.losses(logits[task.name], labels).sum(where=scored)
+            correct = task.probabilities(logits[task.name]).argmax(axis=1) == class_numbers(labels)
             total += weights[task.name] * loss / jnp.maximum(count, 1.0)
             metrics[f"loss_{task.name}"] = (loss, count)
-            metrics[f"accuracy_{task.name}"] = ((prediction == labels).sum(dtype=float), count)
+            metrics[f"accuracy_{task.name}"] = (correct.sum(where=scored, dtype=jnp.float32), count)
         return total, metrics
 
     def validation_loss(

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from sersl_jax.pretext.action_units import EMOTIONS
 
 LOW_HIGH = ("low", "high")
+Labels = Num[Array, "batch *classes"]  # class numbers (-1: unknown), or each class's share of votes
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,6 @@ class Task:
     """A classification task: its name and its classes' names, in the order of the labels.
 
     Two classes take one logit and binary cross-entropy, more take softmax cross-entropy (Sec. 4.3).
-    A label of -1 is unknown.
     """
 
     name: str
@@ -29,15 +29,15 @@ class Task:
         return 1 if len(self.classes) == 2 else len(self.classes)
 
     def losses(
-        self, logits: Float[Array, "batch outputs"], labels: Int[Array, " batch"]
+        self, logits: Float[Array, "batch outputs"], labels: Labels
     ) -> Float[Array, " batch"]:
         """Cross-entropy of each example; 0 where the label is unknown."""
-        known = jnp.maximum(labels, 0)
+        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
         if self.num_outputs == 1:
-            losses = optax.sigmoid_binary_cross_entropy(logits[:, 0], known)
-        else:
-            losses = optax.softmax_cross_entropy_with_integer_labels(logits, known)
-        return jnp.where(labels >= 0, losses, 0.0)
+            return optax.sigmoid_binary_cross_entropy(logits, shares[:, 1:]).sum(
+                axis=1, where=known(labels)[:, None]
+            )
+        return optax.safe_softmax_cross_entropy(logits, shares)
 
     def probabilities(
         self, logits: Float[Array, "batch outputs"]
@@ -47,6 +47,16 @@ class Task:
             high = jax.nn.sigmoid(logits)
             return jnp.concatenate([1.0 - high, high], axis=1)
         return jax.nn.softmax(logits, axis=1)
+
+
+def known(labels: Labels) -> Bool[Array, " batch"]:
+    """False where a label is unknown: class -1, or no votes."""
+    return labels >= 0 if labels.ndim == 1 else labels.sum(axis=1) > 0
+
+
+def class_numbers(labels: Labels) -> Int[Array, " batch"]:
+    """Class numbers; of shares, the largest."""
+    return labels if labels.ndim == 1 else labels.argmax(axis=1)
 
 
 # The pretext tasks (Sec. 3.1-3.3) and SSL 2's single centroid (Sec. 5.1).

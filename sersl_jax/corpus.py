@@ -1,0 +1,125 @@
+"""A prepared dataset as training sees it: labels in memory, inputs by random access, normalisers.
+
+Lengths are in frames for LLDs and in samples for waveforms.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from flax import struct
+from jaxtyping import Float, Int, Num, Shaped
+
+from sersl_jax import datasets
+
+INPUTS = ("llds", "waveform")
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared dataset: everything but the inputs in memory, the inputs by random access.
+
+    Attributes:
+      name: such as `pretext/folder`.
+      input_name: `llds` or `waveform`.
+      examples: one row an example: clip, speaker_id and what else the dataset tells.
+      labels: class numbers of each task, -1 for unknown.
+      label_names: class names of each task.
+      lengths: of the inputs, in frames or samples.
+      votes: raters' votes per example, modality and class, where there are any.
+      metadata: the dataset's own (options, thresholds, versions).
+      source: `source[i]["llds"]` reads example i.
+    """
+
+    name: str
+    input_name: str
+    examples: pd.DataFrame
+    labels: dict[str, Num[np.ndarray, "examples *classes"]]
+    label_names: dict[str, tuple[str, ...]]
+    lengths: Int[np.ndarray, " examples"]
+    votes: Float[np.ndarray, "examples 3 classes"] | None
+    metadata: dict[str, Any]
+    source: Any
+
+    @property
+    def speaker_ids(self) -> np.ndarray:
+        """The speaker of every example."""
+        return self.examples["speaker_id"].to_numpy()
+
+    def read(self, index: int) -> Shaped[np.ndarray, "time *features"]:
+        """The input of one example: float32 LLDs, or int16 samples."""
+        return np.asarray(self.source[int(index)][self.input_name])
+
+
+def read_corpus(name: str, data_dir: str | None, input_name: str) -> Corpus:
+    """Opens a prepared dataset and reads all but its inputs.
+
+    Raises ValueError where the dataset was prepared without `input_name`.
+    """
+    builder = datasets.load(name, data_dir)
+    metadata = dict(builder.info.metadata)
+    if input_name not in metadata["features"]:
+        raise ValueError(
+            f"dataset {name} holds no {input_name}: prepare it with --features=llds,{input_name}"
+        )
+    source = builder.as_data_source("train")
+    rows, lengths = [], []
+    for example in source:
+        lengths.append(len(example[input_name]))
+        rows.append({key: value for key, value in example.items() if key not in INPUTS})
+    text = ("clip", "speaker_id", "attributes", "sha256")
+    table = {key: [_text(row[key]) for row in rows] for key in text if key in rows[0]}
+    labels = {
+        task: np.array([row["labels"][task] for row in rows], np.int32) for task in rows[0]["labels"]
+    }
+    votes = np.array([row["votes"] for row in rows]) if "votes" in rows[0] else None
+    return Corpus(
+        name, input_name, pd.DataFrame(table), labels,
+        {task: tuple(names) for task, names in metadata["label_names"].items()},
+        np.array(lengths, np.int32), votes, metadata, source,
+    )  # fmt: skip
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+@struct.dataclass
+class Normaliser:
+    """z-normalisation per feature, over training speakers' frames only (Sec. 4.2)."""
+
+    mean: Float[np.ndarray, "*members features"]
+    std: Float[np.ndarray, "*members features"]
+
+
+@dataclass(frozen=True)
+class SpeakerStatistics:
+    """Sums over each speaker's frames, from which any set of speakers' normaliser follows."""
+
+    count: dict[str, int]
+    total: dict[str, np.ndarray]
+    squares: dict[str, np.ndarray]
+
+    def normaliser(self, speakers: Sequence[str]) -> Normaliser:
+        """Mean and standard deviation over the frames of `speakers`; a constant feature has 1."""
+        count = sum(self.count[s] for s in speakers)
+        mean = sum(self.total[s] for s in speakers) / count
+        variance = sum(self.squares[s] for s in speakers) / count - mean**2
+        std = np.sqrt(np.maximum(variance, 0.0))
+        std = np.where(std > 1e-6 * (1.0 + np.abs(mean)), std, 1.0)
+        return Normaliser(mean.astype(np.float32), std.astype(np.float32))
+
+
+def speaker_statistics(corpus: Corpus) -> SpeakerStatistics:
+    """One pass over the inputs of all examples, in float64; memory of one example."""
+    count, total, squares = {}, {}, {}
+    for index, speaker in enumerate(corpus.speaker_ids):
+        x = corpus.read(index).astype(np.float64)
+        if corpus.input_name == "waveform":  # raw audio keeps its level (Sec. 4.7 of the design)
+            x = np.array([[-1.0], [1.0]])
+        count[speaker] = count.get(speaker, 0) + len(x)
+        total[speaker] = total.get(speaker, 0.0) + x.sum(axis=0)
+        squares[speaker] = squares.get(speaker, 0.0) + (x**2).sum(axis=0)
+    return SpeakerStatistics(count, total, squares)

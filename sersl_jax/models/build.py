@@ -1,0 +1,55 @@
+"""A network from `config.model`."""
+
+from collections.abc import Mapping, Sequence
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from sersl_jax.models.ser import LldEmbedding, SerNet
+from sersl_jax.models.transformer import Encoder
+from sersl_jax.tasks import Task
+
+CHOICES = {
+    "embed": ("llds", "waveform"),
+    "positions": ("sinusoidal", "none"),
+    "residual": ("free", "tied", "plain"),
+    "pooling": ("mean", "last"),
+}
+
+
+def check(config: ConfigDict | Mapping) -> None:
+    """Raises ValueError, naming the field, for a value that the network doesn't know."""
+    for name, allowed in CHOICES.items():
+        if config[name] not in allowed:
+            raise ValueError(f"config.model.{name}={config[name]!r} is none of {', '.join(allowed)}")
+    if config["dim"] % config["num_heads"]:
+        raise ValueError(
+            f"config.model.dim={config['dim']} is no multiple of num_heads={config['num_heads']}"
+        )
+
+
+def create_encoder(config: Mapping, dtype: str) -> Encoder:
+    """Both stacks."""
+    fields = ("num_layers", "num_heads", "ffn_dim", "residual", "causal", "embed_scale", "positions")
+    return Encoder(
+        **{name: config[name] for name in fields},
+        dropout=dict(config["dropout"]),
+        dtype=jnp.dtype(dtype),
+    )
+
+
+def create_embedding(config: Mapping, dtype: str) -> LldEmbedding:
+    """What turns inputs into the encoder's frames."""
+    return LldEmbedding(config["dim"], config["input_projection"], jnp.dtype(dtype))
+
+
+def create_network(config: Mapping, tasks: Sequence[Task], dtype: str) -> SerNet:
+    """The SER network with a head for every task."""
+    check(config)
+    return SerNet(
+        create_embedding(config, dtype),
+        create_encoder(config, dtype),
+        {task.name: task.num_outputs for task in tasks},
+        config["pooling"],
+        config["dropout"]["head"],
+    )

@@ -1,0 +1,59 @@
+"""Adam as the paper trains (Sec. 4.3), and wav2vec 2.0's AdamW with a warm-up."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+
+def create_optimizer(
+    config: ConfigDict, num_steps: int, frozen: Sequence[str] = ()
+) -> optax.GradientTransformation:
+    """The optimiser of `config.<stage>.optimizer`.
+
+    Args:
+      config: learning_rate, schedule, warmup_steps, clip_norm, beta1, beta2, eps, weight_decay.
+      num_steps: of the whole stage; `schedule="linear"` is 0 there.
+      frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
+    """
+    rate = config.learning_rate  # "plateau": the training loop scales the updates
+    if config.schedule == "linear":
+        up = optax.linear_schedule(0.0, rate, config.warmup_steps)
+        down = optax.linear_schedule(rate, 0.0, max(num_steps - config.warmup_steps, 1))
+        rate = optax.join_schedules([up, down], [config.warmup_steps])
+    adam = optax.chain(
+        optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
+        optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=config.weight_decay),
+    )
+    if not frozen:
+        return adam
+    return optax.partition(
+        {"train": adam, "freeze": optax.set_to_zero()}, lambda params: _labels(params, frozen)
+    )
+
+
+def create_plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
+    """Learning rate x `factor` after `patience` epochs without a better validation loss."""
+    return optax.contrib.reduce_on_plateau(
+        config.plateau_factor, config.plateau_patience, config.plateau_threshold
+    )
+
+
+def _labels(params: Any, frozen: Sequence[str]) -> Any:
+    """`freeze` for every parameter below a frozen path; raises ValueError for an unknown path."""
+    paths = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in _leaves(params)]
+    for path in frozen:
+        if not any(f"{p}/".startswith(f"{path}/") for p in paths):
+            raise ValueError(f"freeze: no parameters below {path!r}; there are {', '.join(paths)}")
+
+    def label(path, _):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return "freeze" if any(f"{name}/".startswith(f"{f}/") for f in frozen) else "train"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
+def _leaves(params: Any) -> list:
+    return jax.tree_util.tree_leaves_with_path(params)

@@ -1,0 +1,64 @@
+"""One mesh with axes (member, data) over all devices of all processes; the same code on one."""
+
+import math
+import os
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+
+def create_mesh(num_members: int, batch_size: int) -> Mesh:
+    """Divides members over the devices first (no traffic), then batches.
+
+    Raises ValueError where neither divides evenly.
+    """
+    devices = jax.device_count()
+    members = math.gcd(num_members, devices)
+    if batch_size % (devices // members):
+        raise ValueError(
+            f"batch_size={batch_size} does not divide over {devices // members} devices "
+            f"({devices} in all, {members} used for members): take a multiple"
+        )
+    return jax.make_mesh(
+        (members, devices // members), ("member", "data"), axis_types=(AxisType.Auto,) * 2
+    )
+
+
+def put(tree, mesh: Mesh, *axes: str | None):
+    """Places host arrays on the mesh, leading dimensions divided over `axes`.
+
+    Every process holds the whole host array and keeps its devices' parts.
+    """
+    sharding = NamedSharding(mesh, PartitionSpec(*axes))
+
+    def place(leaf):
+        if jax.process_count() == 1:
+            return jax.device_put(leaf, sharding)
+        leaf = np.asarray(leaf)
+        return jax.make_array_from_callback(leaf.shape, sharding, lambda part: leaf[part])
+
+    return jax.tree.map(place, tree)
+
+
+def fetch(tree):
+    """Host copies of arrays that are spread over devices and processes."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+def any_process(flag: bool) -> bool:
+    """True if `flag` holds on any process, so that all take the same turn."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def free_memory() -> int:
+    """Bytes free on the first device; on a CPU, half of the machine's memory."""
+    stats = jax.devices()[0].memory_stats()
+    if stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
