@@ -1,0 +1,33 @@
+"""Finding a corpus's files wherever below its folder they lie."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+_OTHER_TRACKS = "mediapipe"
+
+
+def by_stem(source: Path, suffixes: Sequence[str], beside: str = "") -> dict[str, Path]:
+    """Stem -> file below `source`, sorted; of one stem the file of the earlier suffix, then path.
+
+    Folders called `beside` are passed over, links to folders aren't followed. Raises
+    FileNotFoundError where `source` is no folder.
+    """
+    if not source.is_dir():
+        raise FileNotFoundError(f"{source} is no folder: correct --source")
+    found = []
+    for root, folders, names in os.walk(source):
+        folders[:] = [name for name in folders if name != beside]
+        paths = (Path(root, name) for name in names)
+        found += [path for path in paths if path.suffix.lower() in suffixes]
+    found.sort(key=lambda path: (suffixes.index(path.suffix.lower()), path))
+    stems = {path.stem: path for path in reversed(found)}
+    return dict(sorted(stems.items()))
+
+
+def face_tracks(source: Path, backend: str) -> dict[str, Path]:
+    """Stem -> CSV of the face: MediaPipe's lie in `mediapipe/`, OpenFace's anywhere else."""
+    if backend == "openface":
+        return by_stem(source, (".csv",), beside=_OTHER_TRACKS)
+    folder = source / backend
+    return by_stem(folder, (".csv",)) if folder.is_dir() else {}
