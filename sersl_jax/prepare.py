@@ -4,15 +4,11 @@ Everything measured on a clip is cached, so that the same command after an inter
 where it was, and, once done, returns at once.
 """
 
-import fcntl
 import functools
-import hashlib
-import json
 import os
-import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +17,24 @@ from tqdm import tqdm
 
 from sersl_jax import cli, corpora, datasets
 from sersl_jax.corpora import Clip
-from sersl_jax.datasets import ledger, options
+from sersl_jax.datasets import identity, ledger, options
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
 
+    from sersl_jax.datasets.builder import Map
+
 OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
+
+
+@dataclass(frozen=True)
+class How:
+    """What has no influence on the dataset: threads, or a Beam runner and its options."""
+
+    workers: int
+    strict: bool
+    beam_runner: str | None
+    beam_options: str
 
 
 def prepare(
@@ -38,13 +46,18 @@ def prepare(
     limit: int | None = None,
     strict: bool = False,
     overwrite: bool = False,
+    relabel: bool = False,
     file_format: str = "array_record",
+    beam_runner: str | None = None,
+    beam_options: str = "",
     **given: Any,
 ) -> "DatasetBuilder":
     """Makes `dataset` ("pretext/folder") from the corpus in `source`, if it isn't there yet.
 
     `given` are fields of `PretextOptions` or `SpeechOptions`; `limit` takes the first clips only.
-    The embedded corpus ("synthetic") needs no source: it is written to `data_dir`.
+    The embedded corpus ("synthetic") needs no source: it is written to `data_dir`. `relabel`
+    changes the labels of a dataset that is there (`datasets.relabel`), and needs none either.
+    `beam_runner` and `beam_options` name where Apache Beam runs (`launch/beam.md`).
 
     Raises:
         FileNotFoundError: the source, or a file that its corpus always has, is missing.
@@ -53,15 +66,51 @@ def prepare(
     """
     kind, corpus = datasets.parse_name(dataset)
     data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
-    chosen = OPTIONS[kind].create(**given)
-    clips = read_clips(kind, corpus, source, data_dir, chosen)[:limit]
-    stamp = {"file_format": file_format, "fingerprint": fingerprint(clips)}
     existing = datasets.find(dataset, data_dir)
-    if existing and not overwrite and _is_same(existing, chosen, stamp, corpus):
+    if relabel:
+        _relabel(dataset, data_dir, existing, given)
         return datasets.load(dataset, data_dir)
-    with _locked(data_dir / kind / corpus):
-        _build(dataset, data_dir, clips, chosen, stamp, workers or os.cpu_count() or 1, strict)
+    chosen = options.create(OPTIONS[kind], **given)
+    clips = read_clips(kind, corpus, source, data_dir, chosen)[:limit]
+    stamp = {"file_format": file_format, "fingerprint": identity.fingerprint(clips)}
+    if existing and not overwrite:
+        if identity.is_same(existing, chosen, stamp):
+            return datasets.load(dataset, data_dir)
+        if corpus != "synthetic":  # that one is ours, and made in seconds
+            identity.check(existing, chosen, stamp)
+    how = How(workers or os.cpu_count() or 1, strict, beam_runner, beam_options)
+    with identity.locked(data_dir / kind / corpus):
+        _build(dataset, data_dir, clips, chosen, stamp, how)
     return datasets.load(dataset, data_dir)
+
+
+def dry_run(
+    dataset: str,
+    source: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    limit: int | None = None,
+    **given: Any,
+) -> str:
+    """What `prepare` with the same arguments would find and make; only headers are read."""
+    from sersl_jax.datasets.dry_run import survey
+
+    kind, corpus = datasets.parse_name(dataset)
+    known = {field.name for field in fields(OPTIONS[kind])}
+    chosen = options.create(OPTIONS[kind], **{name: given[name] for name in given if name in known})
+    data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
+    return survey(read_clips(kind, corpus, source, data_dir, chosen)[:limit], chosen)
+
+
+def _relabel(dataset: str, data_dir: Path, existing: Path | None, given: dict[str, Any]) -> None:
+    from sersl_jax.datasets.relabel import relabel
+
+    if existing is None or not dataset.startswith("pretext/"):
+        raise ValueError(f"--relabel needs a prepared pretext dataset: {dataset} in {data_dir}")
+    stored = identity.read_metadata(existing)["options"]
+    with identity.locked(existing.parent):
+        relabel(existing, options.create(options.PretextOptions, **(stored | given)))
+    _finish(dataset, existing)
 
 
 def read_clips(
@@ -90,65 +139,30 @@ def read_clips(
     return clips
 
 
-def fingerprint(clips: Sequence[Clip]) -> str:
-    """Changes when clips come or go, their labels change, or a file is written anew."""
-    digest = hashlib.sha256()
-    for clip in clips:
-        stats = [_stat(path) for path in (clip.media, clip.face)]
-        rest = [clip.id, clip.speaker_id, clip.start, clip.end, dict(clip.labels), clip.votes]
-        digest.update(json.dumps([*stats, *rest], sort_keys=True, default=dict).encode())
-    return digest.hexdigest()
-
-
-def _stat(path: Path | None) -> tuple[int, int] | None:
-    try:
-        stat = path.stat() if path else None
-    except OSError:
-        return None
-    return (stat.st_size, stat.st_mtime_ns) if stat else None
-
-
-def _is_same(
-    existing: Path, chosen: options.SpeechOptions, stamp: Mapping[str, Any], corpus: str
-) -> bool:
-    """Whether the dataset there was made in this way; raises ValueError, naming what differs."""
-    metadata = json.loads((existing / "metadata.json").read_text())
-    there = metadata["options"] | {name: metadata[name] for name in stamp}
-    wanted = chosen.stamp() | dict(stamp)
-    differing = sorted(name for name in wanted if wanted[name] != there.get(name))
-    if not differing:
-        return True
-    if corpus == "synthetic":  # ours, and made in seconds
-        return False
-    remedy = "--relabel" if {*differing} <= chosen.RELABEL else "--overwrite"
-    said = ", ".join(
-        "source (its files have changed)"
-        if name == "fingerprint"
-        else f"{name} ({there.get(name)} there, {wanted[name]} wanted)"
-        for name in differing
-    )
-    raise ValueError(f"{existing} differs in {said}: give {remedy}, or another --data_dir")
-
-
 def _build(
     dataset: str,
     data_dir: Path,
     clips: Sequence[Clip],
     chosen: options.SpeechOptions,
     stamp: Mapping[str, Any],
-    workers: int,
-    strict: bool,
+    how: How,
 ) -> None:
-    """Measures, labels and writes with TFDS; an older dataset stays until then."""
+    """Measures, labels and writes with TFDS."""
     import tensorflow_datasets as tfds
-
-    from sersl_jax.datasets import builder as builders
 
     kind, corpus = datasets.parse_name(dataset)
     cache = data_dir / "measured"
-    measuring = functools.partial(_bar, desc="measure", unit="clip", total=len(clips))
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # that is, replace the dataset
+    config = tfds.download.DownloadConfig(download_mode=mode)
     with tqdm(desc="write", unit="example", disable=None, mininterval=0.5) as bar:
-        builder = create_builder(
+        maps, watch = _thread_map(how.workers, len(clips)), functools.partial(_count, bar)
+        if how.beam_runner:
+            from sersl_jax.datasets import beam
+
+            config.beam_runner = how.beam_runner
+            config.beam_options = beam.pipeline_options(how.beam_options)
+            maps, watch = beam.beam_map(how.beam_runner, how.beam_options), iter
+        builder = datasets.create_builder(
             kind,
             config=corpus,
             data_dir=str(data_dir),
@@ -157,29 +171,21 @@ def _build(
             options=chosen,
             cache=cache,
             stamp=stamp,
-            map_clips=builders.thread_map(workers, measuring),
-            watch=functools.partial(_count, bar),
-            strict=strict,
+            map_clips=maps,
+            watch=watch,
+            strict=how.strict,
         )
-        mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
-        builder.download_and_prepare(
-            download_dir=cache / "downloads",
-            download_config=tfds.download.DownloadConfig(download_mode=mode),
-        )
-    _report(dataset, Path(builder.data_path))
+        builder.download_and_prepare(download_dir=cache / "downloads", download_config=config)
+    _finish(dataset, Path(builder.data_path))
 
 
-def create_builder(kind: str, **arguments: Any) -> "DatasetBuilder":
-    """The TFDS builder of `pretext` or `speech` (imported late: TFDS and librosa take a second)."""
-    if kind == "pretext":
-        from sersl_jax.datasets.pretext.pretext_dataset_builder import Builder
-    else:
-        from sersl_jax.datasets.speech.speech_dataset_builder import Builder
-    return Builder(**arguments)
+def _thread_map(workers: int, total: int) -> "Map":
+    from sersl_jax.datasets.builder import thread_map
 
-
-def _bar(iterable: Iterable, **kwargs: Any) -> Iterable:
-    return tqdm(iterable, disable=None, mininterval=0.5, smoothing=0.05, **kwargs)
+    bar = functools.partial(
+        tqdm, desc="measure", unit="clip", total=total, disable=None, smoothing=0.05
+    )
+    return thread_map(workers, bar)
 
 
 def _count(bar: tqdm, examples: Iterator) -> Iterator:
@@ -188,23 +194,9 @@ def _count(bar: tqdm, examples: Iterator) -> Iterator:
         bar.update()
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time prepares a dataset; what a killed one left is removed."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"another process prepares {folder}: wait for it") from None
-        for left in folder.glob("*incomplete*"):
-            shutil.rmtree(left)
-        yield
-
-
-def _report(dataset: str, folder: Path) -> None:
-    """Prints what was made and what was lost, on stderr."""
-    metadata = json.loads((folder / "metadata.json").read_text())
+def _finish(dataset: str, folder: Path) -> None:
+    """Writes the label card and prints, on stderr, what was made and what was lost."""
+    metadata = identity.read_metadata(folder)
     lines = ledger.read(folder / ledger.NAME)
     print(
         f"{dataset}: {metadata['num_clips']} clips of {metadata['num_speakers']} speakers, "
@@ -225,6 +217,10 @@ def define_flags() -> None:
     flags.DEFINE_integer("limit", None, "Take the first clips only.")
     flags.DEFINE_bool("strict", False, "Fail if any clip can't be used.")
     flags.DEFINE_bool("overwrite", False, "Replace a dataset that was made otherwise.")
+    flags.DEFINE_bool("relabel", False, "New labels from the stored scores; reads no media.")
+    flags.DEFINE_bool("dry_run", False, "Say what is there and what would be made; write nothing.")
+    flags.DEFINE_string("beam_runner", None, "DirectRunner, FlinkRunner, ... with [beam].")
+    flags.DEFINE_string("beam_options", "", "Beam's own flags, separated by spaces.")
     flags.DEFINE_string("file_format", "array_record", "array_record, or tfrecord with [tf].")
     flags.DEFINE_list("features", None, "llds, or llds,waveform.")
     flags.DEFINE_float("pitch_window", None, "Seconds of the pitch window.")
@@ -241,7 +237,11 @@ def main(argv: Sequence[str]) -> int:
     if argv[1:]:
         raise ValueError(f"unknown argument {argv[1]!r}: flags look like --source=DIR")
     values = {flag.name: flag.value for flag in flags.FLAGS.flags_by_module_dict()[argv[0]]}
-    prepare(**{name: value for name, value in values.items() if value is not None})
+    given = {name: value for name, value in values.items() if value is not None}
+    if given.pop("dry_run"):
+        print(dry_run(**given))
+    else:
+        prepare(**given)
     return 0
 
 

@@ -1,4 +1,7 @@
+import contextlib
 import os
+import random
+import shutil
 import subprocess
 import sys
 import time
@@ -6,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from sersl_jax import datasets
 from sersl_jax.corpora import synthetic
 from sersl_jax.datasets import measure
 from sersl_jax.prepare import prepare
+from tests.datasets.examples import assert_same
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +26,6 @@ def run(*arguments, **kwargs):
     command = [sys.executable, "-m", "sersl_jax.prepare", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(command, capture_output=True, text=True, env=environment, **kwargs)
-
-
-def contents(builder):
-    return {
-        path.name: path.read_bytes() for path in Path(builder.data_path).iterdir() if path.is_file()
-    }
 
 
 def test_the_command_says_what_it_made_and_returns_at_once_the_second_time(faces, tmp_path):
@@ -59,10 +58,11 @@ def test_a_mistake_is_one_line_and_exit_2(tmp_path, arguments, error):
 
 
 def test_what_was_measured_is_not_measured_again(faces, tmp_path, monkeypatch):
-    first = contents(prepare("pretext/folder", faces, tmp_path))
+    prepare("pretext/folder", faces, tmp_path)
+    shutil.copytree(tmp_path, tmp_path / "copy")
     monkeypatch.setattr(measure, "_measure", lambda *_: pytest.fail("measured again"))
-    again = contents(prepare("pretext/folder", faces, tmp_path, overwrite=True))
-    assert first == again
+    again = prepare("pretext/folder", faces, tmp_path, overwrite=True)
+    assert_same(datasets.load("pretext/folder", tmp_path / "copy"), again)
 
 
 def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path):
@@ -77,11 +77,35 @@ def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path):
     assert builder.info.metadata["num_clips"] == 2
 
 
+def test_a_killed_run_goes_on_and_ends_with_the_same_dataset(faces, tmp_path):
+    arguments = ("--dataset=pretext/folder", f"--source={faces}", f"--data_dir={tmp_path / 'a'}")
+    rng = random.Random(0)
+    for _ in range(3):
+        with contextlib.suppress(subprocess.TimeoutExpired):  # which kills by SIGKILL
+            run(*arguments, timeout=rng.uniform(1.5, 6))
+    assert run(*arguments).returncode == 0
+    left = list((tmp_path / "a" / "pretext").rglob("*incomplete*"))
+    straight = prepare("pretext/folder", faces, tmp_path / "b")
+    assert_same(datasets.load("pretext/folder", tmp_path / "a"), straight)
+    assert not left
+
+
+def test_a_dry_run_says_what_would_be_made_and_writes_nothing(faces, tmp_path):
+    (tmp_path / "faces").symlink_to(faces)
+    result = run(
+        "--dataset=pretext/folder", f"--source={tmp_path / 'faces'}", "--dry_run",
+        f"--data_dir={tmp_path / 'data'}",
+    )  # fmt: skip
+    windows = prepare("pretext/folder", faces, tmp_path / "real").info.splits["train"].num_examples
+    assert "3 clips of 3 speakers; media: 0 missing, 0 unreadable" in result.stdout
+    assert f" {windows} examples" in result.stdout
+    assert "faces: 3 tracked, 0 missing" in result.stdout
+    assert not (tmp_path / "data").exists()
+
+
 def test_threads_do_not_change_the_dataset(faces, tmp_path):
-    one, three = (
-        contents(prepare("pretext/folder", faces, tmp_path / f"{n}", workers=n)) for n in (1, 3)
-    )
-    assert one == three
+    one, three = (prepare("pretext/folder", faces, tmp_path / f"{n}", workers=n) for n in (1, 3))
+    assert_same(one, three)
 
 
 def test_strict_refuses_to_leave_a_clip_out(faces, tmp_path):

@@ -5,7 +5,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
@@ -25,6 +25,16 @@ def parse_name(name: str) -> tuple[str, str]:
     if kind not in KINDS or not corpus or "/" in corpus:
         raise ValueError(f"dataset {name!r} is not of the form pretext/CORPUS or speech/CORPUS")
     return kind, corpus
+
+
+def create_builder(kind: str, **arguments: Any) -> "DatasetBuilder":
+    """The TFDS builder of `pretext` or `speech`, see `datasets.builder.Builder`."""
+    # Imported late: TFDS and librosa take a second.
+    if kind == "pretext":
+        from sersl_jax.datasets.pretext.pretext_dataset_builder import Builder
+    else:
+        from sersl_jax.datasets.speech.speech_dataset_builder import Builder
+    return Builder(**arguments)
 
 
 def load(name: str, data_dir: str | Path | None = None) -> "DatasetBuilder":

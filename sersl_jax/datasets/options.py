@@ -1,7 +1,7 @@
 """What a person may choose when preparing a dataset; stored in the dataset's metadata."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 FEATURES = ("llds", "waveform")
 
@@ -19,18 +19,6 @@ class SpeechOptions:
         unknown = {*self.features} - {*FEATURES}
         if unknown or "llds" not in self.features:
             raise ValueError(f"features: {','.join(self.features)} is not llds or llds,waveform")
-
-    @classmethod
-    def create(cls, **given: Any) -> "SpeechOptions":
-        """Raises ValueError, naming the option, where this kind of dataset has no such option."""
-        known = [field.name for field in fields(cls)]
-        for name in given:
-            if name not in known:
-                raise ValueError(f"--{name} is no option of this dataset: {', '.join(known)}")
-        values: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in given.items()
-        }
-        return cls(**values)
 
     def stamp(self) -> dict[str, Any]:
         """The options as JSON values, for the metadata."""
@@ -66,3 +54,16 @@ class PretextOptions(SpeechOptions):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
         if self.window < 0.1 or self.hop <= 0 or not 0 <= self.min_proportion <= 1:
             raise ValueError("window >= 0.1 s, hop > 0 s and 0 <= min_proportion <= 1 are needed")
+
+
+OptionsT = TypeVar("OptionsT", bound=SpeechOptions)
+
+
+def create(kind: type[OptionsT], **given: Any) -> OptionsT:
+    """Raises ValueError, naming the option, where this kind of dataset has no such option."""
+    known = [field.name for field in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"--{name} is no option of this dataset: {', '.join(known)}")
+    values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
+    return kind(**values)

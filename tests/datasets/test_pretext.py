@@ -7,6 +7,7 @@ from sersl_jax import datasets
 from sersl_jax.features import audio, llds, openface, segments
 from sersl_jax.prepare import prepare
 from sersl_jax.pretext import action_units, energy, landmarks
+from tests.datasets.examples import read_all
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +23,7 @@ def prepared(faces, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def examples(prepared):
-    source = prepared.as_data_source("train")
-    return [source[index] for index in range(len(source))]
+    return read_all(prepared)
 
 
 def test_every_window_is_there_once(faces, examples):

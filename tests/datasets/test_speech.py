@@ -7,11 +7,7 @@ import pytest
 from sersl_jax.datasets import ledger
 from sersl_jax.features import audio, llds
 from sersl_jax.prepare import prepare
-
-
-def read_all(builder):
-    source = builder.as_data_source("train")
-    return [source[index] for index in range(len(source))]
+from tests.datasets.examples import read_all
 
 
 def test_utterances_keep_their_length_label_and_speaker(utterances, tmp_path):

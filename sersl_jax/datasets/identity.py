@@ -1,0 +1,89 @@
+"""Whether the dataset on disk is the one that is asked for, and whose turn it is to make it."""
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sersl_jax.corpora import Clip
+from sersl_jax.datasets.options import SpeechOptions
+
+PREVIOUS = ".previous"  # suffix of a dataset while its successor takes its place
+
+
+def fingerprint(clips: Sequence[Clip]) -> str:
+    """Changes when clips come or go, their labels change, or a file is written anew."""
+    digest = hashlib.sha256()
+    for clip in clips:
+        stats = [_stat(path) for path in (clip.media, clip.face)]
+        rest = [clip.id, clip.speaker_id, clip.start, clip.end, clip.labels, clip.votes]
+        digest.update(json.dumps([*stats, *rest], sort_keys=True, default=dict).encode())
+    return digest.hexdigest()
+
+
+def is_same(existing: Path, options: SpeechOptions, stamp: Mapping[str, Any]) -> bool:
+    """Whether the dataset in `existing` was made from `stamp`'s clips with these options."""
+    return not _differences(existing, options, stamp)
+
+
+def check(existing: Path, options: SpeechOptions, stamp: Mapping[str, Any]) -> None:
+    """Raises ValueError, naming what differs and the remedy, unless `is_same`."""
+    differences = _differences(existing, options, stamp)
+    if differences:
+        remedy = "--relabel" if {*differences} <= options.RELABEL else "--overwrite"
+        raise ValueError(
+            f"{existing} differs in {', '.join(differences.values())}: "
+            f"give {remedy}, or another --data_dir"
+        )
+
+
+def _differences(
+    existing: Path, options: SpeechOptions, stamp: Mapping[str, Any]
+) -> dict[str, str]:
+    metadata = read_metadata(existing)
+    there = metadata["options"] | {name: metadata.get(name) for name in stamp}
+    wanted = options.stamp() | dict(stamp)
+    said = {
+        name: f"{name} ({there.get(name)} there, {value} wanted)"
+        for name, value in wanted.items()
+        if value != there.get(name)
+    }
+    return said | (
+        {"fingerprint": "source (its files have changed)"} if "fingerprint" in said else {}
+    )
+
+
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """The metadata of a prepared dataset, without TFDS."""
+    return json.loads((folder / "metadata.json").read_text())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Lets one process at a time change the datasets in `folder`; clears up after a killed one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(f"another process prepares {folder}: wait for it") from None
+        for left in folder.glob("*incomplete*"):
+            shutil.rmtree(left)
+        for previous in folder.glob(f"*{PREVIOUS}"):
+            if (folder / previous.stem).exists():
+                shutil.rmtree(previous)
+            else:
+                previous.rename(folder / previous.stem)
+        yield
+
+
+def _stat(path: Path | None) -> tuple[int, int] | None:
+    try:
+        stat = path.stat() if path else None
+    except OSError:
+        return None
+    return (stat.st_size, stat.st_mtime_ns) if stat else None
