@@ -37,12 +37,41 @@ def scale_gradient(x: Float[Array, "*shape"], scale: float) -> Float[Array, "*sh
     return fixed if scale == 0.0 else fixed + scale * (x - fixed)
 
 
-class FeatureEncoder(nn.Module):
-    """Seven convolutions without bias or padding; each channel of the first is normalised in time.
+class FirstLayer(nn.Module):
+    """The first convolution and its GroupNorm(512) of 512 channels, an instance norm, in one.
 
-    fairseq's GroupNorm(512) of 512 channels is an instance norm. Its statistics cover the valid
-    frames only, so that a padded clip gives what it gives alone.
+    The sound has one channel: a frame is a linear map of 10 samples, so its mean and variance over
+    time follow from those samples' mean and covariance, and the norm is a scaling of the kernel
+    (4 times faster to differentiate than taking them from 6,399 x 512 outputs). They cover the
+    valid frames only, so that a padded clip gives what it gives alone.
     """
+
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(
+        self, waveform: Float[Array, "batch samples"], num_samples: Int[Array, " batch"]
+    ) -> Float[Array, "batch frames {self.width}"]:
+        """Normalised frames before the activation."""
+        taps, stride = KERNELS[0], STRIDES[0]
+        kernel = self.param("kernel", kaiming_normal, (taps, self.width))
+        scale = self.param("scale", nn.initializers.ones, (self.width,))
+        bias = self.param("bias", nn.initializers.zeros, (self.width,))
+        frames = (waveform.shape[1] - taps) // stride + 1
+        samples = jnp.arange(frames)[:, None] * stride + jnp.arange(taps)
+        x = waveform[:, samples].astype(jnp.float32)
+        valid_frames = jnp.maximum((num_samples - taps) // stride + 1, 1)
+        weights = valid(valid_frames, frames) / valid_frames[:, None]
+        x = x - jnp.einsum("bft,bf->bt", x, weights)[:, None]
+        covariance = jnp.einsum("bft,bfu,bf->btu", x, x, weights)
+        variance = jnp.einsum("tw,btu,uw->bw", kernel, covariance, kernel)
+        kernels = kernel * (scale * jax.lax.rsqrt(variance + 1e-5))[:, None]
+        return jnp.einsum("bft,btw->bfw", x.astype(self.dtype), kernels.astype(self.dtype)) + bias
+
+
+class FeatureEncoder(nn.Module):
+    """Seven convolutions without bias or padding, each followed by the exact GELU."""
 
     widths: tuple[int, ...]
     dtype: jnp.dtype
@@ -52,19 +81,14 @@ class FeatureEncoder(nn.Module):
         self, waveform: Float[Array, "batch samples"], num_samples: Int[Array, " batch"]
     ) -> Float[Array, "batch frames width"]:
         """Features of the waveform; frames past a row's `num_frames` are meaningless."""
-        x = waveform[..., None].astype(self.dtype)
+        x = FirstLayer(self.widths[0], self.dtype, name="conv0")(waveform, num_samples)
+        x = nn.gelu(x.astype(self.dtype), approximate=False)
         layers = zip(self.widths, KERNELS, STRIDES, strict=True)
-        for index, (width, kernel, stride) in enumerate(layers):
+        for index, (width, kernel, stride) in list(enumerate(layers))[1:]:
             x = nn.Conv(
                 width, kernel, stride, "VALID", use_bias=False, kernel_init=kaiming_normal,
                 dtype=self.dtype, name=f"conv{index}",
             )(x)  # fmt: skip
-            if index == 0:
-                frames = jnp.maximum((num_samples - kernel) // stride + 1, 1)
-                norm = nn.InstanceNorm(
-                    epsilon=1e-5, dtype=jnp.float32, use_fast_variance=False, name="norm"
-                )
-                x = norm(x, mask=valid(frames, x.shape[1])[..., None]).astype(self.dtype)
             x = nn.gelu(x, approximate=False)
         return x
 
