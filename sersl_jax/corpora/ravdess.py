@@ -10,8 +10,9 @@ from pathlib import Path
 from sersl_jax.corpora import Clip, _files
 
 CLASSES = ("anger", "calm", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-_NUMBERS: tuple[str, ...] = ("05", "02", "07", "06", "03", "01", "04", "08")  # of CLASSES
-_EMOTIONS = dict(zip(_NUMBERS, CLASSES, strict=True))
+_EMOTIONS: dict[str, str] = dict(
+    zip(("05", "02", "07", "06", "03", "01", "04", "08"), CLASSES, strict=True)
+)
 _INTENSITIES = {"01": "normal", "02": "strong"}
 _VIDEO, _SOUND = "01", "03"
 _NAME = re.compile(r"(\d\d)-(01-0[1-8]-0[12]-0[12]-0[12]-\d\d)")

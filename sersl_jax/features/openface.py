@@ -6,6 +6,7 @@ import signal
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +85,16 @@ def read(path: str | Path) -> FaceTrack:
         FaceError: not such a CSV, columns missing, no rows, or timestamps that do not increase.
         OSError: `path` cannot be opened.
     """
-    rows = _main_face(_read_rows(Path(path)))
+    path = Path(path)
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)  # a long video's track serves all its segments, one after the other
+def _read(path: Path, modified: int) -> FaceTrack:
+    rows = _main_face(_read_rows(path))
     rows[~np.isfinite(rows).all(axis=1), _SUCCESS] = 0
+    if np.ptp(rows[:, _FRAME]) > 100 * len(rows) + 1000:
+        raise FaceError(f"{path}: frame numbers jump; run FeatureExtraction again")
     frames = np.arange(rows[0, _FRAME], rows[-1, _FRAME] + 1)  # those without a row get one
     timestamps = np.interp(frames, rows[:, _FRAME], rows[:, _TIME])
     if (np.diff(timestamps) <= 0).any():
@@ -148,13 +157,14 @@ def write(path: str | Path, track: FaceTrack) -> None:
     Intensities (`AUxx_r`), which a track does not hold, are written as nan.
     """
     size = len(track.timestamps)
+    points = track.landmarks.transpose(2, 1, 0).reshape(2 * NUM_LANDMARKS, size)
     columns = {
         "frame": (np.arange(1, size + 1), "%d"),
         "face_id": (np.zeros(size), "%d"),
         "timestamp": (track.timestamps, "%.3f"),
         "confidence": (track.confidence, "%.2f"),
         "success": (track.success, "%d"),
-        **dict(zip(_POINTS, ((p, "%.1f") for p in _by_axis(track.landmarks)), strict=True)),
+        **dict(zip(_POINTS, ((p, "%.1f") for p in points), strict=True)),
         **{name: (np.full(size, np.nan), "%.2f") for name in _INTENSITIES},
         **dict(zip(_DETECTIONS, ((au, "%.2f") for au in track.action_units.T), strict=True)),
     }
@@ -165,10 +175,6 @@ def write(path: str | Path, track: FaceTrack) -> None:
             file, np.column_stack(values), formats, ",", header=",".join(columns), comments=""
         )
     partial.replace(path)
-
-
-def _by_axis(landmarks: Float[np.ndarray, "frames 68 2"]) -> Float[np.ndarray, "136 frames"]:
-    return landmarks.transpose(2, 1, 0).reshape(2 * NUM_LANDMARKS, -1)
 
 
 def run(
@@ -239,10 +245,6 @@ def _execute(video: Path, command: list, time_limit: float) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         log.seek(0)
-        said = log.read().decode(errors="replace").split("\n")
+        said = log.read().decode(errors="replace").strip().splitlines() or ["no message"]
     if code:
-        raise FaceError(f"{video}: OpenFace failed with exit code {code} ({_last(said)})")
-
-
-def _last(lines: list[str]) -> str:
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no message")
+        raise FaceError(f"{video}: OpenFace failed with exit code {code} ({said[-1].strip()})")

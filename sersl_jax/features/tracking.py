@@ -17,7 +17,7 @@ def track_all(
 
     Yields each video as it is done, with "" or the reason why it gave no CSV. The CSVs appear whole
     or not at all, so that the same call after an interruption goes on where it was. Raises
-    ValueError for an unknown backend, and FaceError where the backend itself is missing.
+    ValueError for an unknown backend.
     """
     if backend not in BACKENDS:
         raise ValueError(f"unknown face backend {backend!r}: choose from {', '.join(BACKENDS)}")

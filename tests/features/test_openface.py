@@ -141,6 +141,7 @@ def test_a_last_line_cut_short_is_a_failed_frame(csv, tmp_path):
         (lambda t: t.drop(columns=[n for n in t if n.endswith("_c")]), "action unit.*-aus"),
         (lambda t: t.drop(columns="success"), "success"),
         (lambda t: t[:0], "no frames"),
+        (lambda t: t.assign(frame=t["frame"] ** 6), "frame numbers jump"),
         (lambda t: t.assign(timestamp=0), "timestamps do not increase"),
     ],
 )
