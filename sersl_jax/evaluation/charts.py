@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 360, 232
-LEFT, RIGHT, TOP, BOTTOM = 42, 10, 10, 38
+WIDTH, HEIGHT = 360.0, 232.0
+LEFT, RIGHT, TOP, BOTTOM = 42.0, 10.0, 10.0, 38.0
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ class _Frame:
         return round(self.height - BOTTOM - share * (self.height - TOP - BOTTOM), 1)
 
 
-def ticks(low: float, high: float, number: int = 5) -> list[float]:
-    """Round values between low and high, at most `number` steps apart."""
+def ticks(low: float, high: float, whole: bool = False, number: int = 5) -> list[float]:
+    """Round values between low and high, at most `number` steps; only integers if `whole`."""
     if not high > low:
         return [low]
-    rough = (high - low) / number
+    rough = max((high - low) / number, 1.0 if whole else 0.0)
     scale = 10.0 ** math.floor(math.log10(rough))
-    step = next(scale * m for m in (1, 2, 2.5, 5, 10) if scale * m >= rough * (1 - 1e-9))
+    step = next(scale * m for m in (1, 2, 5, 10) if scale * m >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
     return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
 
@@ -89,10 +89,14 @@ def plot(
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     x_ticks: bool = True,
+    whole: bool = False,
 ) -> str:
-    """Curves and points over two axes; `label` says to a screen reader what is seen."""
+    """Curves and points over two axes; `label` says to a screen reader what is seen.
+
+    `whole` marks only integers on the x axis (epochs).
+    """
     frame = _frame(lines, dots, x_range, y_range)
-    parts = [*_y_axis(frame, y_label, percent), *_x_axis(frame, x_label, x_ticks)]
+    parts = [*_y_axis(frame, y_label, percent), *_x_axis(frame, x_label, x_ticks, whole)]
     parts += [_line(frame, line) for line in lines]
     parts += [
         f'<circle class="c{dot.color}" cx="{frame.x(dot.x)}" cy="{frame.y(dot.y)}" '
@@ -105,18 +109,18 @@ def plot(
 def spark(lines: Sequence[Line], label: str) -> str:
     """A curve without axes, for many beside each other."""
     frame = _frame(lines, (), None, None)
-    return _svg([_line(frame, line) for line in lines], label, f"{LEFT - 8} 0 326 200", "spark")
+    return _svg([_line(frame, line) for line in lines], label, f"{LEFT - 8:.0f} 0 326 200", "spark")
 
 
 def intervals(rows: Sequence[Interval], label: str, x_label: str, zero: bool = False) -> str:
     """One line a row: a point and its interval; `zero` draws the line of no difference."""
     values = [value for row in rows for value in (row.low, row.high)] + [0.0] * zero
     margin = 0.06 * ((max(values) - min(values)) or 1)
-    height = 36 * len(rows) + TOP + BOTTOM
-    frame = _Frame(min(values) - margin, max(values) + margin, len(rows), 0, 12, height)
-    parts = list(_x_axis(frame, x_label, True))
+    height = 36.0 * len(rows) + TOP + BOTTOM
+    frame = _Frame(min(values) - margin, max(values) + margin, float(len(rows)), 0.0, 12.0, height)
+    parts = list(_x_axis(frame, x_label, True, False))
     if zero:
-        parts.append(f'<path class="zero" d="M{frame.x(0)} {TOP}V{height - BOTTOM}"/>')
+        parts.append(f'<path class="zero" d="M{frame.x(0.0)} {TOP}V{height - BOTTOM}"/>')
     for k, row in enumerate(rows):
         y = frame.y(k + 0.72)
         parts.append(
@@ -124,13 +128,13 @@ def intervals(rows: Sequence[Interval], label: str, x_label: str, zero: bool = F
             f'<path class="l{row.color} wide" d="M{frame.x(row.low)} {y}H{frame.x(row.high)}"/>'
             f'<circle class="c{row.color}" cx="{frame.x(row.value)}" cy="{y}" r="5"/>'
         )
-    return _svg(parts, label, f"0 0 {WIDTH} {height}")
+    return _svg(parts, label, f"0 0 {WIDTH:.0f} {height:.0f}")
 
 
 def _frame(lines: Iterable[Line], dots: Iterable[Dot], x_range, y_range) -> _Frame:
-    x = [*(v for line in lines for v in line.x), *(dot.x for dot in dots)] or [0, 1]
+    x = [*(v for line in lines for v in line.x), *(dot.x for dot in dots)] or [0.0, 1.0]
     y = [*(v for line in lines for v in line.y), *(dot.y for dot in dots)]
-    y = [value for value in y if math.isfinite(value)] or [0, 1]
+    y = [value for value in y if math.isfinite(value)] or [0.0, 1.0]
     margin = 0.06 * ((max(y) - min(y)) or 1)
     return _Frame(*(x_range or (min(x), max(x))), *(y_range or (min(y) - margin, max(y) + margin)))
 
@@ -144,10 +148,10 @@ def _y_axis(frame: _Frame, label: str, percent: bool) -> Iterable[str]:
     yield f'<text class="x" transform="translate(10 {middle}) rotate(-90)">{escape(label)}</text>'
 
 
-def _x_axis(frame: _Frame, label: str, marked: bool) -> Iterable[str]:
+def _x_axis(frame: _Frame, label: str, marked: bool, whole: bool) -> Iterable[str]:
     bottom = frame.height - BOTTOM
     yield f'<path class="axis" d="M{frame.left} {bottom}H{WIDTH - RIGHT}"/>'
-    for value in ticks(frame.x_low, frame.x_high) if marked else ():
+    for value in ticks(frame.x_low, frame.x_high, whole) if marked else ():
         x = frame.x(value)
         yield f'<text class="x" x="{x}" y="{bottom + 15}">{_number(value, False)}</text>'
     middle = (frame.left + WIDTH - RIGHT) / 2
@@ -172,7 +176,9 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.3g}" if percent else f"{value:.4g}"
 
 
-def _svg(parts: Iterable[str], label: str, box: str = f"0 0 {WIDTH} {HEIGHT}", kind="chart") -> str:
+def _svg(
+    parts: Iterable[str], label: str, box: str = f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", kind="chart"
+) -> str:
     return (
         f'<svg class="{kind}" viewBox="{box}" role="img" aria-label="{escape(label)}">'
         f"{''.join(parts)}</svg>"

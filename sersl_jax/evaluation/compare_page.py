@@ -21,9 +21,12 @@ def page_of(comparison: Comparison) -> str:
         page.section("Pictures", page.figures(*_pictures(comparison))),
         page.section("Recall of each class", _recalls(comparison.runs)),
     ]
-    title = " against ".join(_shorten([run.title for run in comparison.runs]))
-    lead = f"{len(comparison.runs)} runs on the same {len(comparison.ours.splits)} splits."
-    return page.document(title, lead, comparison.warnings, sections)
+    number = len(comparison.ours.splits)
+    lead = (
+        f"{', '.join(run.title for run in comparison.runs)} on the same {number} "
+        f"split{'s' * (number > 1)}, {len(comparison.ours.speakers)} test speakers."
+    )
+    return page.document("Comparison of runs", lead, comparison.warnings, sections)
 
 
 def _results(comparison: Comparison) -> str:
@@ -65,7 +68,8 @@ def _differences(comparison: Comparison) -> str:
         charts.Interval(
             f"against {contest.other.title}",
             100 * contest.difference,
-            *(100 * bound for bound in contest.interval),
+            100 * contest.interval[0],
+            100 * contest.interval[1],
         )
         for contest in comparison.contests
     ]
@@ -94,6 +98,7 @@ def _each_split(comparison: Comparison) -> str:
         x_label="split",
         y_label=f"{name}, %",
         percent=True,
+        whole=True,
     )
     legend = {run.title: f"round c{k % 8}" for k, run in enumerate(comparison.runs)}
     caption = "Splits are easy or hard for all alike, which is why the tests are paired."
@@ -106,7 +111,7 @@ def _recalls(runs: Sequence[Run]) -> str:
         total = run.confusions(run.speakers).sum(axis=(0, 1))
         recalls = metrics.per_class(np.asarray(total)).recall
         rows.append([run.title, *(page.bar(float(recall)) for recall in recalls)])
-    return page.table(["per cent", *runs[0].classes], rows, (), "bars")
+    return page.table(["per cent", *runs[0].classes], rows, (), "bars many")
 
 
 def _name(comparison: Comparison) -> str:
@@ -116,7 +121,3 @@ def _name(comparison: Comparison) -> str:
 def _pad(line: list[str], width: int) -> list[str]:
     """Rows without task marks leave those columns empty."""
     return [line[0], *[""] * (width - len(line)), *line[1:]]
-
-
-def _shorten(titles: list[str]) -> list[str]:
-    return titles if len(titles) <= 3 else [titles[0], f"{len(titles) - 1} others"]

@@ -5,7 +5,7 @@ audio-visual votes in the paper, the acted emotion elsewhere), hence a rule, sta
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -36,6 +36,17 @@ class LabelRule:
     def stamp(self) -> dict[str, str | int]:
         """The rule as `results.json` holds it."""
         return asdict(self)
+
+
+def describe(stamp: Mapping[str, str | int]) -> str:
+    """A stamp as a phrase for people."""
+    if stamp.get("source") == "intended":
+        return "label: the intended emotion"
+    if set(stamp) != {"source", "targets", "ties", "seed"}:
+        return "label: " + (", ".join(f"{k} {v}" for k, v in stamp.items()) or "as given")
+    ties = f"broken at random (seed {stamp['seed']})" if stamp["ties"] == "random" else "dropped"
+    soft = ", learnt from their shares" if stamp["targets"] == "soft" else ""
+    return f"label: plurality of the {stamp['source']} votes{soft}, ties {ties}"
 
 
 def apply(

@@ -11,7 +11,7 @@ class Html(str):
 
 def document(title: str, lead: str, warnings: Sequence[str], sections: Sequence[str]) -> str:
     """A whole page; warnings stand in red above everything else."""
-    style = resources.files(__package__).joinpath("page.css").read_text()
+    style = resources.files("sersl_jax.evaluation").joinpath("page.css").read_text()
     banners = "".join(
         f'<p class="warning" role="alert"><b>Not comparable.</b> {escape(text)}</p>'
         for text in warnings
@@ -56,11 +56,13 @@ def figure(title: str, picture: str, caption: str, legend: Mapping[str, str] | N
     )
 
 
-def cards(values: Mapping[str, tuple[str, str]]) -> str:
-    """Large numbers: name -> (number, what it is set against)."""
+def cards(values: Mapping[str, tuple[str, Sequence[str]]]) -> str:
+    """Large numbers: name -> (number, what it is set against, a line each)."""
     items = "".join(
-        f"<li><span>{escape(name)}</span><b>{escape(number)}</b><small>{escape(rest)}</small></li>"
-        for name, (number, rest) in values.items()
+        f"<li><span>{escape(name)}</span><b>{escape(number)}</b>"
+        + "".join(f"<small>{escape(fact)}</small>" for fact in facts)
+        + "</li>"
+        for name, (number, facts) in values.items()
     )
     return f'<ul class="cards">{items}</ul>'
 

@@ -15,7 +15,7 @@ from sersl_jax.evaluation import charts, page
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 _ACCURACY = re.compile("validation/accuracy_(.+)")
-_WEIGHTS = {"alpha": "α, the weight of what came in", "beta": "β, the weight of what is added"}
+_WEIGHTS = {"alpha": "alpha, of what comes in", "beta": "beta, of what is added"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read(path: Path) -> dict[str, list[Member]]:
 def _stage(stage: str, members: Sequence[Member]) -> str:
     keys = set(members[0].rows[-1])
     shown = [_losses(members), _accuracies(members, sorted(keys))]
-    shown += [_weights(members, name) for name in _WEIGHTS if name in keys]
+    shown += [_weights(members, [name for name in _WEIGHTS if name in keys])]
     shown += [_perplexity(members)] if "codebook_perplexity" in keys else []
     title = STAGES.get(stage, stage)
     return page.section(title, _told(members), page.figures(*shown), _each(members))
@@ -104,7 +104,7 @@ def _losses(members: Sequence[Member]) -> str:
         member.line("validation/loss", f"{member.name}, validation", 0, style, dot=True)
         for member in members
     ]
-    picture = charts.plot(lines, label="Loss by epoch", x_label="epoch", y_label="loss")
+    picture = charts.plot(lines, label="Loss by epoch", x_label="epoch", y_label="loss", whole=True)
     what = "A line a model; its dot" if len(members) > 1 else "The dot"
     caption = f"{what} is the chosen epoch: the lowest validation loss."
     legend = {"training": "c1", "validation": "c0", "chosen": "round c0"}
@@ -124,12 +124,20 @@ def _accuracies(members: Sequence[Member], keys: Sequence[str]) -> str:
     if not tasks:
         return ""
     picture = charts.plot(
-        lines, label="Accuracy by epoch", x_label="epoch", y_label="accuracy, %", percent=True
+        lines,
+        label="Accuracy by epoch",
+        x_label="epoch",
+        y_label="accuracy, %",
+        percent=True,
+        whole=True,
     )
     legend = {task: f"c{color}" for color, task in enumerate(tasks)}
     legend |= {"majority class": "dashed"} if len(lines) > len(tasks) else {}
-    table = page.table(["at the chosen epoch", "accuracy", "majority", "gain"], rows)
-    caption = "Validation speakers; a task that stays on its dashed line has learnt nothing."
+    table = page.table(["task", "accuracy", "majority", "gain"], rows)
+    caption = (
+        "Validation speakers; the table is of the chosen epoch. A task that stays on its dashed "
+        "line has learnt nothing."
+    )
     return page.figure("Accuracy of each task", picture + table, caption, legend)
 
 
@@ -137,25 +145,29 @@ def _gain(members: Sequence[Member], accuracy: str, majority: str) -> list[str]:
     """Accuracy, majority class and their difference at the chosen epoch, mean of the members."""
     found = [[m.values(key)[m.chosen] for m in members] for key in (accuracy, majority)]
     reached, base = (100 * float(np.mean(values)) for values in found)
-    return [
-        f"{reached:.1f}",
-        *(["–", "–"] if np.isnan(base) else [f"{base:.1f}", f"{reached - base:+.1f}"]),
-    ]
+    known = [f"{base:.1f}", f"{reached - base:+.1f}"]
+    return [f"{reached:.1f}", *(["—", "—"] if np.isnan(base) else known)]
 
 
-def _weights(members: Sequence[Member], name: str) -> str:
+def _weights(members: Sequence[Member], names: Sequence[str]) -> str:
     """Residual weights of each layer over the epochs, mean of the members."""
-    lines = _list_lines(members, name, "layer")
-    title, letter = _WEIGHTS[name], _WEIGHTS[name][0]
-    picture = charts.plot(lines, label=title, x_label="epoch", y_label=letter)
-    caption = "Learnt residual weight of each layer of the second stack."
-    return page.figure(title, picture, caption, {line.name: f"c{line.color}" for line in lines})
+    lines = {name: _list_lines(members, name, "layer") for name in names}
+    pictures = [
+        charts.plot(
+            curves, label=_WEIGHTS[name], x_label="epoch", y_label=_WEIGHTS[name], whole=True
+        )
+        for name, curves in lines.items()
+    ]
+    caption = "Learnt residual weights of the second stack's layers."
+    legend = {line.name: f"c{line.color}" for line in next(iter(lines.values()), ())}
+    shown = page.figure("Residual weights", "".join(pictures), caption, legend)
+    return shown if lines else ""
 
 
 def _perplexity(members: Sequence[Member]) -> str:
     lines = _list_lines(members, "codebook_perplexity", "group")
     picture = charts.plot(
-        lines, label="Codebook perplexity", x_label="epoch", y_label="entries in use"
+        lines, label="Codebook perplexity", x_label="epoch", y_label="entries in use", whole=True
     )
     caption = "Perplexity of the quantiser's groups; near 1 means that the codebook collapsed."
     return page.figure("Codebook", picture, caption, {x.name: f"c{x.color}" for x in lines})
@@ -173,9 +185,8 @@ def _each(members: Sequence[Member]) -> str:
         picture = charts.spark(lines, f"Loss of {member.name}")
         text = f"{member.name}: epoch {last['epoch']}, loss {last['validation/loss']:.3f}"
         small.append(f"<div>{picture}{page.escape(text)}</div>")
-    return page.details(
-        "Loss of each model", f'<div class="sparks">{"".join(small)}</div>' * bool(small)
-    )
+    grid = f'<div class="sparks">{"".join(small)}</div>' if small else ""
+    return page.details("Loss of each model", grid)
 
 
 def _mean_line(
@@ -198,7 +209,7 @@ def _list_lines(members: Sequence[Member], key: str, what: str) -> list[charts.L
     ]
 
 
-def _number(value: float | None) -> float:
+def _number(value: float | int | None) -> float:
     return float("nan") if value is None else float(value)
 
 

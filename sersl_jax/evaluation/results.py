@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import metrics
-from sersl_jax.evaluation import paper
+from sersl_jax.evaluation import labels, paper
 from sersl_jax.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
@@ -30,6 +30,7 @@ def write(
     classes: Sequence[str] | None = None,
     warnings: Sequence[str] = (),
     baselines: Mapping[str, pd.DataFrame] | None = None,
+    base_config: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
 
@@ -47,6 +48,7 @@ def write(
         classes: class names; needed only where there are no `p_<class>` columns.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
+        base_config: what the report sets the config against.
 
     Returns:
         What `results.json` holds.
@@ -57,6 +59,7 @@ def write(
     scored = [_split_entry(split, tables[str(split.seed)], names, corpus) for split in splits]
     results = {
         "config": dict(config),
+        "config_diff": {} if base_config is None else difference(base_config, config),
         "protocol": protocol,
         "label_rule": dict(label_rule),
         "classes": names,
@@ -130,14 +133,25 @@ def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | 
     }
 
 
+def difference(base: Mapping[str, Any], config: Mapping[str, Any], at: str = "") -> dict[str, Any]:
+    """Fields that are not the base's: {"finetune.epochs": [5, 20]}; null where one has none."""
+    changed = {}
+    for key in [*base, *(key for key in config if key not in base)]:
+        old, new = base.get(key), config.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            changed |= difference(old, new, f"{at}{key}.")
+        elif old != new:
+            changed[f"{at}{key}"] = [old, new]
+    return changed
+
+
 def table(results: Mapping[str, Any]) -> str:
     """The text that `main` prints; with the paper's row where the config is one of the paper's."""
     name = str(results["config"].get("name", "this run"))
-    rule = results["label_rule"]
     number = len(results["splits"])
     lines = [
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
-        f"label {' '.join(f'{key}={value}' for key, value in rule.items())}",
+        f"{labels.describe(results['label_rule'])}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
         f"{'per cent':<14}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<14}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),

@@ -6,18 +6,21 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sersl_jax.evaluation.comparison import Comparison, Contest, Row
+from sersl_jax.evaluation.labels import describe
 from sersl_jax.metrics import METRICS
 
 SHORT = ("P", "R", "F1", "P", "R", "F1", "UAR")
 HEADINGS = ("macro P", "macro R", "macro F1", "micro P", "micro R", "micro F1", "UAR")
 TASKS = ("T1", "T2", "T3")
-_ESCAPES = {"\\": r"\textbackslash{}"} | {c: rf"\{c}" for c in "&%$#_{}"}
+_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}"} | {
+    c: rf"\{c}" for c in "&%$#_{}"
+}
 _SYMBOLS = {  # \checkmark would need a package
     "✓": r"$\surd$",
     "~": r"$\sim$",
     "†": r"$^\dagger$",
     "±": r"$\pm$",
-    "–": "--",
+    "—": "---",
     "<": "$<$",
 }
 
@@ -25,12 +28,12 @@ _SYMBOLS = {  # \checkmark would need a package
 def percent(value: float | None, deviation: float | None = None) -> str:
     """A fraction of 1 as per cent, with its deviation over splits."""
     spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
-    return "–" if value is None else f"{100 * value:.1f}{spread}"
+    return "—" if value is None else f"{100 * value:.1f}{spread}"
 
 
 def p_value(p: float) -> str:
     """Three decimals; what is smaller is said to be smaller."""
-    return "–" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "—" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def cells(row: Row) -> list[str]:
@@ -43,8 +46,8 @@ def contest_cells(contest: Contest) -> list[str]:
     """One line of the table of tests."""
     low, high = contest.interval
     return [
-        contest.other.title + contest.marks,
-        f"{100 * contest.difference:+.1f}",
+        contest.other.title,
+        f"{100 * contest.difference:+.1f}{contest.marks}",
         f"{100 * low:+.1f} to {100 * high:+.1f}",
         *map(p_value, (contest.paired_t, contest.holm_t, contest.wilcoxon)),
         *map(p_value, (contest.corrected_t, contest.holm_corrected)),
@@ -65,10 +68,9 @@ CONTEST_HEADINGS = (
 
 def notes(comparison: Comparison) -> list[str]:
     """What the reader has to know to read the numbers."""
-    ours, metric = comparison.ours, comparison.metric.replace("_", " ")
+    ours, metric = comparison.ours, comparison.metric.replace("_", " ").replace("f1", "F1")
     saved = next((run.results for run in comparison.runs if run.results), {})
-    rule = " ".join(f"{k}={v}" for k, v in saved.get("label_rule", {}).items())
-    stamp = f"protocol {saved['protocol']}, label {rule}; " if saved else ""
+    stamp = f"protocol {saved['protocol']}; {describe(saved['label_rule'])}; " if saved else ""
     number = len(ours.splits)
     return [
         f"Per cent, mean ± sd of {number} split{'s' * (number > 1)}; {stamp}micro precision, "
@@ -127,7 +129,8 @@ def csv(comparison: Comparison) -> str:
     for row in comparison.rows:
         means = {name: row.values[name] for name in METRICS}
         spreads = {f"{name}_sd": row.deviations.get(name) for name in METRICS}
-        lines.append({"method": row.title, "kind": row.kind, "marks": row.marks} | means | spreads)
+        stamps = {"marks": row.marks, "warnings": "; ".join(comparison.warnings)}
+        lines.append({"method": row.title, "kind": row.kind} | means | spreads | stamps)
     table = io.StringIO()
     pd.DataFrame(lines).to_csv(table, index=False, float_format="%.6f")
     return table.getvalue()
