@@ -1,6 +1,7 @@
 """A network from `config.model`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -9,6 +10,7 @@ from sersl_jax.models.ser import LldEmbedding, SerNet
 from sersl_jax.models.transformer import Encoder
 from sersl_jax.tasks import Task
 
+ModelConfig = ConfigDict | Mapping[str, Any]
 CHOICES = {
     "embed": ("llds", "waveform"),
     "positions": ("sinusoidal", "none"),
@@ -17,7 +19,7 @@ CHOICES = {
 }
 
 
-def check(config: ConfigDict | Mapping) -> None:
+def check(config: ModelConfig) -> None:
     """Raises ValueError, naming the field, for a value that the network doesn't know."""
     for name, allowed in CHOICES.items():
         if config[name] not in allowed:
@@ -28,7 +30,7 @@ def check(config: ConfigDict | Mapping) -> None:
         )
 
 
-def create_encoder(config: Mapping, dtype: str) -> Encoder:
+def create_encoder(config: ModelConfig, dtype: str) -> Encoder:
     """Both stacks."""
     fields = ("num_layers", "num_heads", "ffn_dim", "residual", "causal", "embed_scale", "positions")
     return Encoder(
@@ -38,12 +40,12 @@ def create_encoder(config: Mapping, dtype: str) -> Encoder:
     )
 
 
-def create_embedding(config: Mapping, dtype: str) -> LldEmbedding:
+def create_embedding(config: ModelConfig, dtype: str) -> LldEmbedding:
     """What turns inputs into the encoder's frames."""
     return LldEmbedding(config["dim"], config["input_projection"], jnp.dtype(dtype))
 
 
-def create_network(config: Mapping, tasks: Sequence[Task], dtype: str) -> SerNet:
+def create_network(config: ModelConfig, tasks: Sequence[Task], dtype: str) -> SerNet:
     """The SER network with a head for every task."""
     check(config)
     return SerNet(

@@ -1,6 +1,7 @@
 """The speech emotion recognition network (Fig. 2): embedding, encoder, pooling, a head per task."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -42,7 +43,7 @@ class LldEmbedding(nn.Module):
 
     dim: int
     projection: bool
-    dtype: jnp.dtype
+    dtype: Any
 
     @nn.compact
     def __call__(
@@ -55,7 +56,9 @@ class LldEmbedding(nn.Module):
         mask = valid(num_frames, llds.shape[1])
         if not self.projection:
             return llds.astype(self.dtype), mask
-        linear = nn.Dense(self.dim, use_bias=False, kernel_init=uniform_fan_in, dtype=self.dtype)
+        linear = nn.Dense(
+            self.dim, use_bias=False, kernel_init=uniform_fan_in, dtype=self.dtype, name="projection"
+        )
         return linear(llds), mask
 
 

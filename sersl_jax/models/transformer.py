@@ -5,6 +5,8 @@ of `config.model`. The layers of a stack are stacked and scanned, so that compil
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -60,7 +62,7 @@ class SelfAttention(nn.Module):
     num_heads: int
     dropout: float
     one_at_a_time: bool
-    dtype: jnp.dtype
+    dtype: Any
 
     @nn.compact
     def __call__(
@@ -90,9 +92,9 @@ class Block(nn.Module):
     num_heads: int
     ffn_dim: int
     residual: str
-    dropout: dict[str, float]
+    dropout: Mapping[str, float]
     one_at_a_time: bool
-    dtype: jnp.dtype
+    dtype: Any
 
     def scales(self) -> tuple[Array | float, Array | float]:
         """This layer's alpha and beta (Sec. 3.4): alpha ~ U(0, 1), beta = 1 - alpha at first."""
@@ -142,9 +144,9 @@ class Stack(nn.Module):
     residual: str
     positions: bool
     embed_scale: bool
-    dropout: dict[str, float]
+    dropout: Mapping[str, float]
     one_at_a_time: bool
-    dtype: jnp.dtype
+    dtype: Any
 
     @nn.compact
     def __call__(
@@ -181,8 +183,8 @@ class Encoder(nn.Module):
     causal: bool
     embed_scale: bool
     positions: str
-    dropout: dict[str, float]
-    dtype: jnp.dtype
+    dropout: Mapping[str, float]
+    dtype: Any
 
     @nn.compact
     def __call__(self, x: Activations, mask: Mask, key: PRNGKeyArray | None) -> Activations:
