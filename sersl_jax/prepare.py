@@ -7,7 +7,7 @@ where it was, and, once done, returns at once.
 import functools
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +15,13 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 from tqdm import tqdm
 
-from sersl_jax import cli, corpora, datasets
+from sersl_jax import cli, datasets
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets import identity, ledger, options
+from sersl_jax.datasets.source import read_clips
 
 if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
-
-    from sersl_jax.datasets.builder import Map
 
 OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
 
@@ -47,6 +46,7 @@ def prepare(
     strict: bool = False,
     overwrite: bool = False,
     relabel: bool = False,
+    track_faces: bool = False,
     file_format: str = "array_record",
     beam_runner: str | None = None,
     beam_options: str = "",
@@ -57,6 +57,7 @@ def prepare(
     `given` are fields of `PretextOptions` or `SpeechOptions`; `limit` takes the first clips only.
     The embedded corpus ("synthetic") needs no source: it is written to `data_dir`. `relabel`
     changes the labels of a dataset that is there (`datasets.relabel`), and needs none either.
+    `track_faces` first runs the face back-end on videos that have no CSV yet.
     `beam_runner` and `beam_options` name where Apache Beam runs (`launch/beam.md`).
 
     Raises:
@@ -65,20 +66,23 @@ def prepare(
             `data_dir` holds this dataset made otherwise and `overwrite` is not set.
     """
     kind, corpus = datasets.parse_name(dataset)
+    options.check_format(file_format)
     data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
     existing = datasets.find(dataset, data_dir)
     if relabel:
         _relabel(dataset, data_dir, existing, given)
         return datasets.load(dataset, data_dir)
     chosen = options.create(OPTIONS[kind], **given)
-    clips = read_clips(kind, corpus, source, data_dir, chosen)[:limit]
+    workers = workers or os.cpu_count() or 1
+    tracking = workers if track_faces else 0
+    clips = read_clips(kind, corpus, source, data_dir, chosen, limit, tracking)
     stamp = {"file_format": file_format, "fingerprint": identity.fingerprint(clips)}
     if existing and not overwrite:
         if identity.is_same(existing, chosen, stamp):
             return datasets.load(dataset, data_dir)
         if corpus != "synthetic":  # that one is ours, and made in seconds
             identity.check(existing, chosen, stamp)
-    how = How(workers or os.cpu_count() or 1, strict, beam_runner, beam_options)
+    how = How(workers, strict, beam_runner, beam_options)
     with identity.locked(data_dir / kind / corpus):
         _build(dataset, data_dir, clips, chosen, stamp, how)
     return datasets.load(dataset, data_dir)
@@ -99,7 +103,7 @@ def dry_run(
     known = {field.name for field in fields(OPTIONS[kind])}
     chosen = options.create(OPTIONS[kind], **{name: given[name] for name in given if name in known})
     data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
-    return survey(read_clips(kind, corpus, source, data_dir, chosen)[:limit], chosen)
+    return survey(read_clips(kind, corpus, source, data_dir, chosen, limit), chosen)
 
 
 def _relabel(dataset: str, data_dir: Path, existing: Path | None, given: dict[str, Any]) -> None:
@@ -113,32 +117,6 @@ def _relabel(dataset: str, data_dir: Path, existing: Path | None, given: dict[st
     _finish(dataset, existing)
 
 
-def read_clips(
-    kind: str,
-    corpus: str,
-    source: str | Path | None,
-    data_dir: Path,
-    chosen: options.SpeechOptions,
-) -> list[Clip]:
-    """The clips of a corpus, which for the embedded one is written first."""
-    module = corpora.get(corpus)
-    if corpus == "synthetic" and source is None:
-        root = data_dir / f"synthetic_{module.VERSION}"
-        write = module.write_pretext if kind == "pretext" else module.write_speech
-        source = write(root / kind)
-    if source is None:
-        raise ValueError(f"--source is needed: the folder that holds the corpus {corpus}")
-    source = Path(source).expanduser()
-    if not source.is_dir():
-        raise FileNotFoundError(f"--source={source} is no folder")
-    backend = getattr(chosen, "face_backend", "openface")
-    extra = {} if backend == "openface" else {"face_backend": backend}
-    clips = list(module.clips(source, **extra))
-    if not clips:
-        raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
-    return clips
-
-
 def _build(
     dataset: str,
     data_dir: Path,
@@ -150,12 +128,17 @@ def _build(
     """Measures, labels and writes with TFDS."""
     import tensorflow_datasets as tfds
 
+    from sersl_jax.datasets import builder as builders
+
     kind, corpus = datasets.parse_name(dataset)
     cache = data_dir / "measured"
     mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # that is, replace the dataset
     config = tfds.download.DownloadConfig(download_mode=mode)
     with tqdm(desc="write", unit="example", disable=None, mininterval=0.5) as bar:
-        maps, watch = _thread_map(how.workers, len(clips)), functools.partial(_count, bar)
+        maps, watch = (
+            builders.thread_map(how.workers, len(clips)),
+            functools.partial(builders.count, bar),
+        )
         if how.beam_runner:
             from sersl_jax.datasets import beam
 
@@ -179,28 +162,17 @@ def _build(
     _finish(dataset, Path(builder.data_path))
 
 
-def _thread_map(workers: int, total: int) -> "Map":
-    from sersl_jax.datasets.builder import thread_map
-
-    bar = functools.partial(
-        tqdm, desc="measure", unit="clip", total=total, disable=None, smoothing=0.05
-    )
-    return thread_map(workers, bar)
-
-
-def _count(bar: tqdm, examples: Iterator) -> Iterator:
-    for example in examples:
-        yield example
-        bar.update()
-
-
 def _finish(dataset: str, folder: Path) -> None:
     """Writes the label card and prints, on stderr, what was made and what was lost."""
+    from sersl_jax.datasets import label_card
+    from sersl_jax.evaluation import label_card as label_page
+
+    label_page.write(folder, label_card.write(folder))
     metadata = identity.read_metadata(folder)
     lines = ledger.read(folder / ledger.NAME)
     print(
         f"{dataset}: {metadata['num_clips']} clips of {metadata['num_speakers']} speakers, "
-        f"{metadata['seconds'] / 3600:.2f} h, in {folder}",
+        f"{metadata['seconds'] / 3600:.2f} h, in {folder} (see {label_page.NAME})",
         *(f"  {task}: {counts}" for task, counts in metadata["class_balance"].items()),
         *([f"ledger ({folder / ledger.NAME}):", ledger.totals(lines)] if lines else []),
         sep="\n",
@@ -218,6 +190,7 @@ def define_flags() -> None:
     flags.DEFINE_bool("strict", False, "Fail if any clip can't be used.")
     flags.DEFINE_bool("overwrite", False, "Replace a dataset that was made otherwise.")
     flags.DEFINE_bool("relabel", False, "New labels from the stored scores; reads no media.")
+    flags.DEFINE_bool("track_faces", False, "Track the faces of videos without a CSV first.")
     flags.DEFINE_bool("dry_run", False, "Say what is there and what would be made; write nothing.")
     flags.DEFINE_string("beam_runner", None, "DirectRunner, FlinkRunner, ... with [beam].")
     flags.DEFINE_string("beam_options", "", "Beam's own flags, separated by spaces.")

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tqdm import tqdm
 
 from sersl_jax import corpora
 from sersl_jax.corpora import Clip
@@ -169,18 +170,27 @@ def _examples(
     return watch(generate(**shard))
 
 
-def thread_map(workers: int, progress: Callable[[Iterable], Iterable] = iter) -> Map:
-    """A `map_clips` of that many threads (decoders and openSMILE release the GIL)."""
+def thread_map(workers: int, total: int) -> Map:
+    """A `map_clips` of that many threads (decoders and openSMILE release the GIL), with a bar."""
 
     def run(function: Measure, clips: Sequence[Clip]) -> list[Measured]:
         with ThreadPoolExecutor(workers) as pool:
+            measured = pool.map(function, clips)
+            bar = tqdm(measured, "measure", total, unit="clip", disable=None, smoothing=0.05)
             try:
-                return list(progress(pool.map(function, clips)))
+                return list(bar)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
     return run
+
+
+def count(bar: tqdm, examples: Iterator[Example]) -> Iterator[Example]:
+    """A `watch` that moves a progress bar."""
+    for example in examples:
+        yield example
+        bar.update()
 
 
 def duplicates(measured: list[Measured]) -> list[Line]:

@@ -23,7 +23,7 @@ from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 from sersl_jax.features import audio, llds, segments
 from sersl_jax.pretext import energy
 
-VERSION = 1  # raise it when the same input gives other values
+VERSION = 2  # raise it when the same input gives other values
 _SILENCE = 1e-4  # RMS, -80 dB
 _FULL_SCALE, _CLIPPED = 0.999, 0.01  # notes a clip with 1 % of its samples at full scale
 
@@ -39,6 +39,7 @@ class Measured:
     nbytes: int = 0
     starts: Float[np.ndarray, " segments"] = field(default_factory=lambda: np.zeros(0))
     scores: Mapping[str, Shaped[np.ndarray, "segments ..."]] = field(default_factory=dict)
+    mean_face: Float[np.ndarray, "68 2"] | None = None
     lines: tuple[Line, ...] = ()
 
 
@@ -94,8 +95,9 @@ def _measure(clip: Clip, options: SpeechOptions) -> dict[str, np.ndarray]:
     if pretext:
         from sersl_jax.datasets import measure_face
 
-        scores, lost = measure_face.scores(clip, spans, seconds, options)
+        scores, mean_face, lost = measure_face.scores(clip, spans, seconds, options)
         scores["energy"] = np.array([energy.rms_energy(piece) for piece in pieces])
+        arrays |= {} if mean_face is None else {"mean_face": mean_face}
         arrays |= {f"scores/{name}": value.astype(np.float32) for name, value in scores.items()}
     lines = [("note", note) for note in notes] + [("face", _plain(r, clip)) for r in lost]
     return arrays | {"lines": np.array(json.dumps(lines))}
@@ -168,5 +170,6 @@ def _load(clip: Clip, path: Path) -> Measured:
             nbytes=path.stat().st_size,
             starts=arrays["starts"],
             scores={name.removeprefix("scores/"): arrays[name] for name in names},
+            mean_face=arrays.get("mean_face", None),
             lines=tuple(Line(clip.id, stage, reason) for stage, reason in lines),
         )

@@ -13,8 +13,10 @@ _SLACK = 0.5  # s by which a track and its sound may differ: codecs pad either
 
 def scores(
     clip: Clip, spans: list[tuple[float, float]], seconds: float, options: PretextOptions
-) -> tuple[dict[str, Float[np.ndarray, "windows ..."]], list[str]]:
-    """Movement of each region and share of frames per action unit, and what was lost.
+) -> tuple[
+    dict[str, Float[np.ndarray, "windows ..."]], Float[np.ndarray, "68 2"] | None, list[str]
+]:
+    """Movement of each region and share of frames per action unit, the mean face, what was lost.
 
     A window with fewer than half its frames tracked is nan ("unknown"): it still serves the
     energy task. `spans` and `seconds` are counted from `clip.start`, the track from the media's.
@@ -24,7 +26,7 @@ def scores(
     try:
         track, lost = _track(clip, seconds)
     except (openface.FaceError, OSError) as error:
-        return values, [f"kept without face labels: {error}"]
+        return values, None, [f"kept without face labels: {error}"]
     for index, (start, end) in enumerate(spans):
         window = track.window(clip.start + start, clip.start + end)
         for region in landmarks.REGIONS:
@@ -37,7 +39,15 @@ def scores(
     unknown = int(np.isnan(values["whole_face"]).sum())
     if unknown:
         lost.append(f"no face in {unknown} of {len(spans)} windows")
-    return values, lost
+    return values, _mean_face(track), lost
+
+
+def _mean_face(track: openface.FaceTrack) -> Float[np.ndarray, "68 2"] | None:
+    """Mean of the tracked frames, each moved to its centroid and scaled to a mean radius of 1."""
+    points = track.landmarks[track.success]
+    points = points - points.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(points, axis=-1).mean(axis=1)
+    return (points / size[:, None, None])[size > 0].mean(axis=0) if (size > 0).any() else None
 
 
 def _track(clip: Clip, seconds: float) -> tuple[openface.FaceTrack, list[str]]:

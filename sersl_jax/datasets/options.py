@@ -67,3 +67,17 @@ def create(kind: type[OptionsT], **given: Any) -> OptionsT:
             raise ValueError(f"--{name} is no option of this dataset: {', '.join(known)}")
     values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}
     return kind(**values)
+
+
+def check_format(file_format: str) -> None:
+    """Raises ValueError for a format that can't be written here."""
+    if file_format not in ("array_record", "tfrecord"):
+        raise ValueError(f"--file_format={file_format} is neither array_record nor tfrecord")
+    if file_format == "tfrecord":
+        try:
+            import tensorflow as tf
+        except ImportError:
+            raise ValueError(
+                "--file_format=tfrecord needs TensorFlow: pip install 'sersl_jax[tf]'"
+            ) from None
+        tf.config.set_visible_devices([], "GPU")  # JAX's

@@ -48,7 +48,9 @@ class Builder(builder.Builder):
         tasks = labels_lib.LABEL_NAMES
         scores = {task: np.concatenate([c.scores[task] for c in usable]) for task in tasks}
         labels, thresholds = labels_lib.create(scores, self._options)
-        return labels, labels_lib.metadata(labels, thresholds)
+        faces = [clip.mean_face for clip in usable if clip.mean_face is not None]
+        mean_face = np.mean(faces, axis=0).round(4).tolist() if faces else None
+        return labels, labels_lib.metadata(labels, thresholds) | {"mean_face": mean_face}
 
     @staticmethod
     def generate(

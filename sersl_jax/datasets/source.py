@@ -1,0 +1,59 @@
+"""From a corpus's name and folder to its clips."""
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sersl_jax import corpora
+from sersl_jax.corpora import Clip
+from sersl_jax.datasets.options import PretextOptions, SpeechOptions
+
+_VIDEO = frozenset((".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg"))
+
+
+def read_clips(
+    kind: str,
+    corpus: str,
+    source: str | Path | None,
+    data_dir: Path,
+    options: SpeechOptions,
+    limit: int | None = None,
+    tracking: int = 0,
+) -> list[Clip]:
+    """The first `limit` clips of a corpus; the embedded one is written to `data_dir` first.
+
+    With `tracking`, that many videos at a time that have no tracked face are tracked. Raises
+    ValueError and FileNotFoundError.
+    """
+    module = corpora.get(corpus)
+    if corpus == "synthetic" and source is None:
+        root = data_dir / f"synthetic_{module.VERSION}"
+        write = module.write_pretext if kind == "pretext" else module.write_speech
+        source = write(root / kind)
+    if source is None:
+        raise ValueError(f"--source is needed: the folder that holds the corpus {corpus}")
+    source = Path(source).expanduser()
+    if not source.is_dir():
+        raise FileNotFoundError(f"--source={source} is no folder")
+    backend = options.face_backend if isinstance(options, PretextOptions) else "openface"
+    extra = {} if backend == "openface" else {"face_backend": backend}
+    clips = list(module.clips(source, **extra))[:limit]
+    if not clips:
+        raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
+    if tracking and _track(clips, source / backend, backend, tracking):
+        clips = list(module.clips(source, **extra))[:limit]
+    return clips
+
+
+def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> int:
+    """Tracks the faces of videos that have none; gives how many were tracked, says what failed."""
+    from sersl_jax.features.tracking import track_all
+
+    videos = [c.media for c in clips if c.face is None and c.media.suffix.lower() in _VIDEO]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    done = track_all(videos, out_dir, backend, workers)
+    reasons = [reason for _, reason in tqdm(done, "track", len({*videos}), unit="video")]
+    for reason in filter(None, reasons):
+        print(f"no face track: {reason}", file=sys.stderr)
+    return reasons.count("")
