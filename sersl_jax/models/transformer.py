@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray, UInt32
 
+from sersl_jax.models.attention import attend
 from sersl_jax.models.dropout import dropout, seed, split
 
 Seed = UInt32[Array, ""] | None
@@ -38,22 +39,6 @@ def allowed_keys(mask: Mask, causal: bool) -> Bool[Array, "batch queries keys"]:
     frames = mask.shape[1]
     allowed = jnp.broadcast_to(mask[:, None, :], (mask.shape[0], frames, frames))
     return jnp.tril(allowed) if causal else allowed
-
-
-def attend(
-    qkv: Float[Array, "frames 3 heads width"],
-    allowed: Bool[Array, "frames frames"],
-    rate: float,
-    root: Seed,
-) -> Float[Array, "frames heads width"]:
-    """Scaled dot-product attention of one sequence; softmax in float32."""
-    width = qkv.shape[-1]
-    # 13-wide products are slow; zero columns up to 16 leave every product as it is.
-    q, k, v = jnp.pad(qkv, ((0, 0), (0, 0), (0, 0), (0, -width % 16))).transpose(1, 2, 0, 3)
-    scores = jnp.einsum("hqd,hkd->hqk", q * width**-0.5, k, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(jnp.where(allowed, scores, -1e30), axis=-1).astype(qkv.dtype)
-    weights = dropout(weights, rate, root)
-    return jnp.einsum("hqk,hkd->qhd", weights, v)[..., :width]
 
 
 class SelfAttention(nn.Module):
