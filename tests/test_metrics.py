@@ -17,6 +17,7 @@ def answers(draw):
     return labels, predictions, num_classes
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
 @given(answers())
 def test_scores_equal_scikit_learn(answer):
     labels, predictions, num_classes = answer

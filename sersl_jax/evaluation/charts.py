@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT = 360.0, 232.0
-LEFT, RIGHT, TOP, BOTTOM = 42.0, 10.0, 10.0, 38.0
+WIDTH, HEIGHT = 360.0, 240.0
+LEFT, RIGHT, TOP, BOTTOM = 38.0, 8.0, 24.0, 38.0
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,12 @@ def plot(
 def spark(lines: Sequence[Line], label: str) -> str:
     """A curve without axes, for many beside each other."""
     frame = _frame(lines, (), None, None)
-    return _svg([_line(frame, line) for line in lines], label, f"{LEFT - 8:.0f} 0 326 200", "spark")
+    return _svg(
+        [_line(frame, line) for line in lines],
+        label,
+        f"{LEFT - 8:.0f} {TOP - 8:.0f} 330 194",
+        "spark",
+    )
 
 
 def intervals(rows: Sequence[Interval], label: str, x_label: str, zero: bool = False) -> str:
@@ -144,8 +149,7 @@ def _y_axis(frame: _Frame, label: str, percent: bool) -> Iterable[str]:
         y = frame.y(value)
         yield f'<path class="grid" d="M{frame.left} {y}H{WIDTH - RIGHT}"/>'
         yield f'<text class="y" x="{frame.left - 6}" y="{y + 4}">{_number(value, percent)}</text>'
-    middle = (TOP + frame.height - BOTTOM) / 2
-    yield f'<text class="x" transform="translate(10 {middle}) rotate(-90)">{escape(label)}</text>'
+    yield f'<text x="0" y="10">{escape(label)}</text>'
 
 
 def _x_axis(frame: _Frame, label: str, marked: bool, whole: bool) -> Iterable[str]:

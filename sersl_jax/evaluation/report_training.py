@@ -59,14 +59,15 @@ def sections(path: Path) -> list[str]:
 
 
 def read(path: Path) -> dict[str, list[Member]]:
-    """Members of each stage.
+    """Members of each stage, known by name: splits trained one after the other all have number 0.
 
     An epoch that was trained again after an interruption stands twice: the later row counts.
     """
-    rows: dict[str, dict[int, dict[int, dict]]] = {}
+    rows: dict[str, dict[str, dict[int, dict]]] = {}
     for line in path.read_text().splitlines():
         row = json.loads(line)
-        rows.setdefault(row["stage"], {}).setdefault(row["member"], {})[row["epoch"]] = row
+        name = str(row.get("name", row["member"]))
+        rows.setdefault(row["stage"], {}).setdefault(name, {})[row["epoch"]] = row
     return {
         stage: [Member([by_epoch[e] for e in sorted(by_epoch)]) for by_epoch in members.values()]
         for stage, members in rows.items()
@@ -88,7 +89,7 @@ def _told(members: Sequence[Member]) -> str:
     rates = np.concatenate([member.values("examples_per_second") for member in members])
     number = len(members)
     facts = [
-        f"{number} models trained together" if number > 1 else "One model",
+        f"{number} models" if number > 1 else "One model",
         f"{_range(epochs)} epochs",
         f"epoch {_range(chosen)} chosen by validation loss",
     ]

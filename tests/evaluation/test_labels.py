@@ -56,6 +56,16 @@ def test_rules():
     np.testing.assert_allclose(labels.soft_targets(LabelRule(), votes), [[0.25, 0.75]])
 
 
+def test_a_stamp_is_said_in_words():
+    said = labels.describe(LabelRule(targets="soft", ties="drop").stamp())
+    assert said == (
+        "label: plurality of the multimodal votes, learnt from their shares, ties dropped"
+    )
+    assert labels.describe(LabelRule("intended").stamp()) == "label: the intended emotion"
+    assert labels.describe({"source": "corpus"}) == "label: the corpus's own"
+    assert labels.describe({"rater": "one"}) == "label: rater one"
+
+
 def test_misfits_are_named():
     with pytest.raises(ValueError, match="ties='coin' is none of random, drop"):
         LabelRule(ties="coin")

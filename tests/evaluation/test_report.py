@@ -63,6 +63,12 @@ def test_nothing_is_wider_than_the_screen(pages, name, width):
 
 
 @in_a_browser
+def test_something_too_wide_would_be_noticed(tmp_path):
+    (tmp_path / "wide.html").write_text(f'<body><p style="width:777px">.</p>{MEASURE}</body>')
+    assert 'data-w="7' in browse(tmp_path / "wide.html", 600, "--dump-dom")
+
+
+@in_a_browser
 @pytest.mark.parametrize("name", ["report", "compare"])
 def test_light_and_dark(pages, name, tmp_path):
     brightness = {}
@@ -164,6 +170,13 @@ def test_an_epoch_trained_again_counts_once(tmp_path):
     (member,) = report_training.read(path)["finetune"]
     assert member.values("validation/loss")[:2].tolist() == [0.9, 0.7]
     assert member.chosen == 1
+
+
+def test_splits_trained_one_after_the_other_are_apart(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = [{"stage": "finetune", "member": 0, "name": name, "epoch": 1} for name in ("0", "1")]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [member.name for member in report_training.read(path)["finetune"]] == ["0", "1"]
 
 
 def test_an_empty_section_is_not_there():
