@@ -10,7 +10,8 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from sersl_jax.models import contrastive
-from sersl_jax.models.wav2vec2 import Outputs, num_frames
+from sersl_jax.models.wav2vec2 import num_frames
+from sersl_jax.models.wav2vec2_pretrain import Outputs
 from sersl_jax.objectives import Batch, Metrics, Params
 
 # fairseq's weights of the three losses, each a mean over masked frames.
@@ -54,8 +55,7 @@ class Wav2Vec2:
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
         """Loss a masked frame; with `key=None` masks and distractors are the same every time."""
-        first, last, decay = self.temperature
-        temperature = optax.exponential_decay(first, 1, decay, end_value=last)(step)
+        temperature = self.softmax_temperature(step)
         fixed = jax.random.key(0) if key is None else key
         mask_key, draw_key, model_key = jax.random.split(fixed, 3)
         lengths = jnp.where(batch["mask"], batch["lengths"], 0)
@@ -69,8 +69,14 @@ class Wav2Vec2:
         )  # fmt: skip
         counts = contrastive.draw_distractors(draw_key, masked, self.num_negatives)
         losses, metrics = self.terms(out, masked, counts)
-        metrics["temperature"] = (jnp.asarray(temperature, jnp.float32), jnp.ones(()))
+        metrics["temperature"] = (temperature, jnp.ones(()))
         return sum((weights[n] * loss for n, loss in losses.items()), jnp.zeros(())), metrics
+
+    def softmax_temperature(self, step: Int[Array, ""]) -> Float[Array, ""]:
+        """The Gumbel softmax's: max(2 * 0.999995^step, 0.5) in the base model."""
+        first, last, decay = self.temperature
+        schedule = optax.exponential_decay(first, 1, decay, end_value=last)
+        return jnp.asarray(schedule(step), jnp.float32)
 
     def terms(
         self,

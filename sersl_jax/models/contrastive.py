@@ -104,9 +104,7 @@ def diversity(
     return (entries - perplexity(probabilities, masked).sum()) / entries
 
 
-def feature_penalty(
-    features: Float[Array, "batch frames width"], mask: Masked
-) -> Float[Array, ""]:
+def feature_penalty(features: Float[Array, "batch frames width"], mask: Masked) -> Float[Array, ""]:
     """Mean square of the features of valid frames: holds the feature encoder's scale."""
     squares = jnp.where(mask[..., None], features, 0.0) ** 2
     return squares.sum() / jnp.maximum(mask.sum() * features.shape[-1], 1)

@@ -1,9 +1,10 @@
 """Published wav2vec 2.0 weights (Hugging Face, base architecture) as parameters of this package."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 
 from sersl_jax.models.wav2vec2 import KERNELS
@@ -115,14 +116,6 @@ def _block(weights: Weights, name: str) -> Tree:
     }
 
 
-def _stack(trees: Iterable[Tree]) -> Tree:
-    """Trees of one layer each as one tree with a leading axis of layers."""
-    first, *_ = trees = list(trees)
-    if not isinstance(first, dict):
-        return np.stack(trees)
-    return {name: _stack(tree[name] for tree in trees) for name in first}
-
-
 def _encoder(weights: Weights) -> Tree:
     layers = {key.split(".")[2] for key in weights if key.startswith("encoder.layers.")}
     if not layers:
@@ -131,7 +124,7 @@ def _encoder(weights: Weights) -> Tree:
     return {
         "positions": _positions(weights),
         "norm": _norm(weights, "encoder.layer_norm"),
-        "blocks": _stack(blocks),
+        "blocks": jax.tree.map(lambda *layers: np.stack(layers), *blocks),
     }
 
 

@@ -19,11 +19,13 @@ import optax
 
 from sersl_jax.features import audio, segments
 from sersl_jax.models.transformer import Encoder
-from sersl_jax.models.wav2vec2 import ContrastiveHead, PretrainNet, WaveformEmbedding
+from sersl_jax.models.wav2vec2 import WaveformEmbedding
 from sersl_jax.models.wav2vec2_base import BaseContext
+from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
 from sersl_jax.objectives_wav2vec2 import WEIGHTS, Wav2Vec2, collapse_warning
 
 SAMPLES = 32_000  # 2 s
+FLOAT32 = jnp.dtype("float32")
 DROPOUT = {"embedding": 0.25, "residual": 0.1, "attention": 0.1, "ffn": 0.1}
 CPU = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 jit = partial(jax.jit, compiler_options=CPU if jax.default_backend() == "cpu" else None)
@@ -36,6 +38,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("what", choices=("train", "speed"))
     parser.add_argument("--width", type=int, default=64, help="channels of the convolutions")
     parser.add_argument("--layers", type=int, default=2, help="in each of the two stacks")
+    parser.add_argument("--dim", type=int, default=130, help="of the encoder")
+    parser.add_argument("--heads", type=int, default=10)
     parser.add_argument("--batch", type=int, default=8, help="segments of 2 s")
     parser.add_argument("--minutes", type=float, default=20.0, help="of speech to train on")
     parser.add_argument("--steps", type=int, default=1000)
@@ -72,16 +76,17 @@ def read_segments(minutes: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def create_objective(args: argparse.Namespace, context: str = "paper") -> Wav2Vec2:
-    dim = 130 if context == "paper" else 768
     dropout = DROPOUT | {"embedding": args.embedding_dropout}
+    sizes = {"num_heads": args.heads, "ffn_dim": 4 * args.dim, "dropout": dropout, "dtype": FLOAT32}
     if context == "paper":
         encoder = Encoder(
-            args.layers, 10, 520, "free", False, True, "sinusoidal", dropout, jnp.float32
-        )
+            args.layers, residual="free", causal=False, embed_scale=True, positions="sinusoidal",
+            **sizes,
+        )  # fmt: skip
     else:
-        encoder = BaseContext(args.layers, 12, 3072, DROPOUT, jnp.float32)
-    embed = WaveformEmbedding(dim, (args.width,) * 7, args.gradient_scale, 0.1, jnp.float32)
-    head = ContrastiveHead(dim, 2, args.entries, 256, 256, 0.1)
+        encoder = BaseContext(2 * args.layers, **sizes)
+    embed = WaveformEmbedding(args.dim, (args.width,) * 7, args.gradient_scale, 0.1, FLOAT32)
+    head = ContrastiveHead(args.dim, 2, args.entries, 256, 256, 0.1)
     temperature = (args.temperature, 0.5, args.decay)
     return Wav2Vec2(PretrainNet(embed, encoder, head), 0.065, 10, 2, 100, temperature)
 
@@ -103,8 +108,8 @@ def pretrain(args: argparse.Namespace, seed: int, train: jax.Array, validation: 
     root = jax.random.key(seed)
     params = jit(objective.init)(root, as_batch(train[: args.batch]))
 
-    def step(carry, number):
-        params, state = carry
+    @partial(jit, donate_argnums=(0, 1))
+    def step(params, state, number):
         key = jax.random.fold_in(root, number)
         rows = jax.random.choice(key, len(train), (args.batch,), replace=False)
         loss = partial(objective.loss, batch=as_batch(train[rows]), weights=weights)
@@ -112,21 +117,24 @@ def pretrain(args: argparse.Namespace, seed: int, train: jax.Array, validation: 
             lambda p: loss(p, key=key, step=number), has_aux=True
         )(params)
         updates, state = optimizer.update(gradient, state, params)
-        return (optax.apply_updates(params, updates), state), metrics
+        return optax.apply_updates(params, updates), state, metrics
 
-    run = jit(lambda carry, numbers: jax.lax.scan(step, carry, numbers), donate_argnums=0)
     evaluate = jit(lambda p, x: objective.loss(p, as_batch(x), weights, None, jnp.int32(0))[1])
-    carry, start = (params, optimizer.init(params)), time.perf_counter()
-    for first in range(0, args.steps, args.every):
-        carry, trained = run(carry, first + jnp.arange(args.every))
-        batches = [evaluate(carry[0], b) for b in np.split(validation, len(validation) // 32)]
-        held_out = means(jax.tree.map(lambda *x: np.stack(x), *batches))
-        report(seed, first + args.every, means(trained), held_out, time.perf_counter() - start)
+    state, start, trained, held_out = optimizer.init(params), time.perf_counter(), [], {}
+    for number in range(1, args.steps + 1):
+        params, state, metrics = step(params, state, jnp.int32(number - 1))
+        trained.append(metrics)
+        if number % args.every == 0:
+            pieces = np.split(validation, len(validation) // 32)
+            held_out = means([evaluate(params, piece) for piece in pieces])
+            report(seed, number, means(trained), held_out, time.perf_counter() - start)
+            trained = []
     if warning := collapse_warning(held_out, args.entries):
         print(warning)
 
 
-def means(metrics: dict) -> dict[str, float]:
+def means(batches: list[dict]) -> dict[str, float]:
+    metrics = jax.tree.map(lambda *x: np.stack(x), *batches)
     return {n: float(np.sum(t) / max(np.sum(c), 1)) for n, (t, c) in metrics.items()}
 
 
@@ -152,7 +160,9 @@ def main() -> None:
 
         return wav2vec2_speed.main(args, create_objective(args, "base"))
     train, validation = read_segments(args.minutes)
-    print(f"{len(train)} segments ({len(train) / 30:.1f} min) to train on, {len(validation)} held out")
+    print(
+        f"{len(train)} segments ({len(train) / 30:.1f} min) to train on, {len(validation)} held out"
+    )
     for seed in range(args.seeds):
         pretrain(args, seed, jnp.asarray(train), jnp.asarray(validation))
 
