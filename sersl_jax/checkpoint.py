@@ -112,12 +112,10 @@ def load(path: str | Path) -> Checkpoint:
     info = json.loads((latest / "info" / "metadata").read_text())
     if info.get("version") != VERSION:
         raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
-    with ocp.StandardCheckpointer() as checkpointer:
-        like = checkpointer.metadata(latest / "model").item_metadata
-        like = jax.tree.map(lambda leaf: np.zeros((), leaf.dtype), dict(like))
-        model = ocp.PyTreeCheckpointer().restore(
-            latest / "model", restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), like)
-        )
+    handler = ocp.PyTreeCheckpointHandler()  # a checkpointer warns of metadata that we don't write
+    stored = dict(handler.metadata(latest / "model"))
+    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), stored)
+    model = handler.restore(latest / "model", args=ocp.args.PyTreeRestore(restore_args=on_host))
     return Checkpoint(model["params"], model["mean"], model["std"], info)
 
 

@@ -25,13 +25,14 @@ Mask = Bool[Array, "batch frames"]
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
-def sinusoids(num_frames: int, dim: int) -> Float[np.ndarray, "frames dim"]:
+def sinusoids(num_frames: int | Any, dim: int) -> Float[np.ndarray | Array, "frames dim"]:
     """Fixed positions, sines then cosines, counted from 1 (Eq. 1's E_pos)."""
     half = dim // 2
     frequencies = np.exp(np.arange(half) * (-math.log(10_000.0) / (half - 1)))
-    angles = np.arange(1, num_frames + 1)[:, None] * frequencies
-    table = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    return np.pad(table, ((0, 0), (0, dim - 2 * half))).astype(np.float32)
+    xp = np if isinstance(num_frames, int) else jnp  # `jax.export` knows sizes by name only
+    angles = xp.arange(1, num_frames + 1)[:, None] * frequencies
+    table = xp.concatenate([xp.sin(angles), xp.cos(angles)], axis=1)
+    return xp.pad(table, ((0, 0), (0, dim - 2 * half))).astype(np.float32)
 
 
 def allowed_keys(mask: Mask, causal: bool) -> Bool[Array, "batch queries keys"]:

@@ -1,0 +1,219 @@
+"""Emotions of recordings: `python -m sersl_jax.predict --checkpoint=runs/ssl1 clip.wav talk.mp4`.
+
+Takes files of any audio or video format, folders, quoted globs, and `-` for a sound on stdin.
+Results go to stdout; a file that can't be used is a line on stderr, and the exit code is 1 then.
+"""
+
+import contextlib
+import csv
+import glob
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from sersl_jax import cli
+
+if TYPE_CHECKING:
+    from sersl_jax.recognizer import Prediction, Recognizer
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+_MEMBERS = flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
+_TIMELINE = flags.DEFINE_bool("timeline", False, "A prediction for every window.")
+_WINDOW = flags.DEFINE_float("window", 2.0, "Length of the timeline's windows, in s.")
+_HOP = flags.DEFINE_float("hop", 0.5, "From window to window, in s.")
+_FORMAT = flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "Of what is printed.")
+_EMBEDDINGS = flags.DEFINE_string("embeddings", None, "Also writes the representations: X.npz.")
+_ABSTAIN = flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.")
+
+_MANY = 10  # files from which on progress is shown
+Row = tuple[str, "Prediction"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """How rows become text: `label` abstains, with None."""
+
+    classes: tuple[str, ...]
+    timeline: bool
+    label: Callable[["Prediction"], str | None]
+
+    def json(self, rows: Iterator[Row]) -> None:
+        """A list of objects."""
+        print(json.dumps([self._object(*row) for row in rows], indent=1, ensure_ascii=False))
+
+    def csv(self, rows: Iterator[Row]) -> None:
+        """A header and a line a row; an abstention is an empty label."""
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        window = ["start", "end"] if self.timeline else []
+        writer.writerow(["file", *window, "label", *(f"p_{name}" for name in self.classes)])
+        for file, found in rows:
+            window = [found.start, found.end] if self.timeline else []
+            values = (f"{p:.7g}" for p in found.probabilities.values())
+            writer.writerow([file, *window, self.label(found) or "", *values])
+
+    def table(self, rows: Iterator[Row]) -> None:
+        """For reading, as they come; probabilities in percent."""
+        widths = [max(len(name), 5) for name in self.classes]
+        heads = [f"{name:>{width}}" for name, width in zip(self.classes, widths, strict=True)]
+        place = f"{'start':>8}{'end':>8}  " if self.timeline else ""
+        column = max(map(len, self.classes)) + 2
+        print(place + f"{'label':<{column}}" + "  ".join(heads) + "   %  file")
+        for file, found in rows:
+            place = f"{found.start:>8.2f}{found.end:>8.2f}  " if self.timeline else ""
+            shares = zip(found.probabilities.values(), widths, strict=True)
+            cells = "  ".join(f"{100 * p:>{width}.1f}" for p, width in shares)
+            print(
+                place + f"{self.label(found) or '-':<{column}}" + cells + f"      {file}",
+                flush=True,
+            )
+
+    def _object(self, file: str, found: "Prediction") -> dict:
+        window = {"start": found.start, "end": found.end} if self.timeline else {}
+        label = {"label": self.label(found), "probabilities": found.probabilities}
+        return {"file": file, **window, **label}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Loads the run, predicts every file, prints; returns the exit code."""
+    if not _CHECKPOINT.value or len(argv) < 2:
+        raise ValueError(
+            "name a run and the files: python -m sersl_jax.predict --checkpoint=runs/ssl1 clip.wav"
+        )
+    files = list(expand(argv[1:]))
+    recognizer = _load(_CHECKPOINT.value)
+    table = Format(recognizer.labels, _TIMELINE.value, _decide)
+    answers = _Answers(recognizer, files)
+    getattr(table, _FORMAT.value)(iter(answers))
+    if _EMBEDDINGS.value:
+        answers.write_embeddings(Path(_EMBEDDINGS.value))
+    return int(answers.failed)
+
+
+class _Answers:
+    """Iterates over (file, prediction) of all good files; tells of the others on stderr."""
+
+    def __init__(self, recognizer: "Recognizer", files: Sequence[str]):
+        self.recognizer, self.files, self.failed = recognizer, files, False
+        self.embedded: list[tuple[str, float, float, np.ndarray]] = []
+
+    def __iter__(self) -> Iterator[Row]:
+        with _stdin_file(self.files) as paths:
+            bar = tqdm(self._all(paths), total=len(paths), unit="file", disable=self._quiet())
+            for file, path, found in zip(self.files, paths, bar, strict=True):
+                if isinstance(found, Exception):
+                    self.failed = True
+                    tqdm.write(f"error: {_line(path, found).replace(path, file)}", sys.stderr)
+                    continue
+                yield from ((file, prediction) for prediction in self._noted(file, found))
+
+    def _quiet(self) -> bool | None:
+        return None if len(self.files) >= _MANY else True  # None: where stderr is a terminal
+
+    def _all(self, paths: Sequence[str]) -> Iterator["list[Prediction] | Exception"]:
+        if not _TIMELINE.value:
+            for found in self.recognizer.predict_all(paths, members=_MEMBERS.value):
+                yield found if isinstance(found, Exception) else [found]
+            return
+        for path in paths:
+            try:
+                yield self.recognizer.timeline(
+                    path, None, _WINDOW.value, _HOP.value, _MEMBERS.value
+                )
+            except (ValueError, OSError) as error:
+                yield error
+
+    def _noted(self, file: str, found: "list[Prediction]") -> "list[Prediction]":
+        common = [note for note in found[0].notes if all(note in f.notes for f in found)]
+        if common:
+            tqdm.write(f"note: {file}: {', '.join(common)}", sys.stderr)
+        if _EMBEDDINGS.value:
+            self.embedded += [(file, f.start, f.end, f.embedding) for f in found]
+        return found
+
+    def write_embeddings(self, path: Path) -> None:
+        """Arrays files, start, end (s) and embeddings, a row a prediction."""
+        from sersl_jax.evaluation.results import write_atomically
+
+        columns = zip(*self.embedded, strict=True) if self.embedded else ([],) * 4
+        arrays = dict(
+            zip(("files", "start", "end", "embeddings"), map(np.array, columns), strict=True)
+        )
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)
+
+        write_atomically(path, write)
+
+
+def expand(arguments: Sequence[str]) -> Iterator[str]:
+    """Files of files, folders (searched for sound and video) and globs; `-` stays.
+
+    A name that matches nothing stays too, to be told of in its place. Raises ValueError for a
+    folder without sound or video.
+    """
+    for argument in arguments:
+        if os.path.isdir(argument):
+            from sersl_jax.corpora.folder import SUFFIXES
+
+            found = (path for path in Path(argument).rglob("*") if path.suffix.lower() in SUFFIXES)
+            names = sorted(str(path) for path in found if path.is_file())
+            if not names:
+                raise ValueError(
+                    f"{argument} holds no sound or video ({' '.join(sorted(SUFFIXES))})"
+                )
+            yield from names
+        elif argument == "-" or os.path.exists(argument):
+            yield argument
+        else:
+            yield from sorted(glob.glob(argument, recursive=True)) or [argument]
+
+
+@contextlib.contextmanager
+def _stdin_file(files: Sequence[str]) -> Iterator[list[str]]:
+    """The files' paths; what is on stdin (`-`) goes through a temporary file."""
+    if "-" not in files:
+        yield list(files)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".wav") as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        yield [copy.name if file == "-" else file for file in files]
+
+
+def _load(checkpoint: str) -> "Recognizer":
+    """The run; what a shape of input compiles to is kept for the next call."""
+    import jax  # after the flags, so that a wrong one is told at once
+
+    from sersl_jax.recognizer import load
+
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
+    return load(checkpoint)
+
+
+def _decide(found: "Prediction") -> str | None:
+    return found.label if found.confidence >= _ABSTAIN.value else None
+
+
+def _line(file: str, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{file}: no such file"
+    if isinstance(error, OSError):
+        return f"{file}: {error.strerror or error}"
+    text = " ".join(str(error).split())
+    return text if file in text else f"{file}: {text}"
+
+
+if __name__ == "__main__":
+    cli.run(main)
