@@ -170,8 +170,10 @@ def _finish(dataset: str, folder: Path) -> None:
     label_page.write(folder, label_card.write(folder))
     metadata = identity.read_metadata(folder)
     lines = ledger.read(folder / ledger.NAME)
+    lost = len({line.clip for line in lines if line.stage in ledger.LOST})
+    used = f"{metadata['num_clips']} " + (f"of {metadata['num_clips'] + lost} " if lost else "")
     print(
-        f"{dataset}: {metadata['num_clips']} clips of {metadata['num_speakers']} speakers, "
+        f"{dataset}: {used}clips of {metadata['num_speakers']} speakers, "
         f"{metadata['seconds'] / 3600:.2f} h, in {folder} (see {label_page.NAME})",
         *(f"  {task}: {counts}" for task, counts in metadata["class_balance"].items()),
         *([f"ledger ({folder / ledger.NAME}):", ledger.totals(lines)] if lines else []),

@@ -9,11 +9,12 @@ from os import PathLike
 from pathlib import Path
 
 NAME = "ledger.csv"
+LOST = ("corpus", "audio", "segments")  # stages at which a clip is lost
 
 
 @dataclass(frozen=True)
 class Line:
-    """`stage` is corpus, audio, segments or face (something was lost) or note (all was kept)."""
+    """`stage` is one of `LOST`, face (the clip is kept without face labels) or note (all kept)."""
 
     clip: str
     stage: str
