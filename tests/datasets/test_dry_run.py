@@ -14,7 +14,7 @@ SEGMENTS = 27_325
 
 @pytest.fixture(scope="module")
 def msp_face(tmp_path_factory):
-    """Lists only: segments of 9 s, a tenth below 2 s; whole milliseconds, so that sums are exact."""
+    """Lists only: segments of 9 s, a tenth below 2 s; in whole milliseconds, for exact sums."""
     root = tmp_path_factory.mktemp("msp")
     (root / "Doc").mkdir()
     rng = np.random.default_rng(0)
