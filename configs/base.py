@@ -16,6 +16,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
     demo = argument == "demo"
     config = ConfigDict()
     config.name = ""
+    config.setting = argument
     config.seed = 0
     config.stages = ("pretrain", "finetune")
     config.dtype = "float32"  # of products; bfloat16 keeps parameters, softmax, loss in float32
@@ -40,6 +41,20 @@ def get_config(argument: str = "demo") -> ConfigDict:
                 "attention": 0.1,
                 "ffn": 0.1,
                 "head": 0.2,
+            },
+            # wav2vec 2.0 (Sec. 4.3; fairseq's base model); used where embed is "waveform".
+            "wav2vec2": {
+                "conv_widths": (512,) * 7,
+                "gradient_scale": 0.1,  # of the gradient into the convolutions
+                "groups": 2,
+                "entries": 320,  # of each group's codebook
+                "code_dim": 128,
+                "embed_dim": 256,
+                "mask_probability": 0.65,
+                "mask_length": 10,  # frames
+                "min_spans": 2,
+                "num_negatives": 100,
+                "temperature": (2.0, 0.5, 0.999995),  # first, last, decay a step
             },
         }
     )

@@ -12,4 +12,6 @@ from configs import base
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(base.get_config(argument), "ssl4", ("upper_face", "lower_face", "action_units"))
+    return base.pretext(
+        base.get_config(argument), "ssl4", ("upper_face", "lower_face", "action_units")
+    )

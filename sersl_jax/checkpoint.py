@@ -1,7 +1,6 @@
 """Saving and restoring: exact resume of a training, and the model that others start from."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

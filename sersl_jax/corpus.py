@@ -48,7 +48,7 @@ class Corpus:
         """The speaker of every example."""
         return self.examples["speaker_id"].to_numpy()
 
-    def read(self, index: int) -> Shaped[np.ndarray, "time *features"]:
+    def read(self, index: int | np.integer) -> Shaped[np.ndarray, "time *features"]:
         """The input of one example: float32 LLDs, or int16 samples."""
         return np.asarray(self.source[int(index)][self.input_name])
 
@@ -72,7 +72,8 @@ def read_corpus(name: str, data_dir: str | None, input_name: str) -> Corpus:
     text = ("clip", "speaker_id", "attributes", "sha256")
     table = {key: [_text(row[key]) for row in rows] for key in text if key in rows[0]}
     labels = {
-        task: np.array([row["labels"][task] for row in rows], np.int32) for task in rows[0]["labels"]
+        task: np.array([row["labels"][task] for row in rows], np.int32)
+        for task in rows[0]["labels"]
     }
     votes = np.array([row["votes"] for row in rows]) if "votes" in rows[0] else None
     return Corpus(
@@ -90,8 +91,8 @@ def _text(value: bytes | str) -> str:
 class Normaliser:
     """z-normalisation per feature, over training speakers' frames only (Sec. 4.2)."""
 
-    mean: Float[np.ndarray, "*members features"]
-    std: Float[np.ndarray, "*members features"]
+    mean: Any  # [*members features]
+    std: Any  # [*members features]
 
 
 @dataclass(frozen=True)
@@ -113,12 +114,11 @@ class SpeakerStatistics:
 
 
 def speaker_statistics(corpus: Corpus) -> SpeakerStatistics:
-    """One pass over the inputs of all examples, in float64; memory of one example."""
+    """One pass over all inputs, in float64, holding one at a time; waveforms keep their level."""
     count, total, squares = {}, {}, {}
     for index, speaker in enumerate(corpus.speaker_ids):
-        x = corpus.read(index).astype(np.float64)
-        if corpus.input_name == "waveform":  # raw audio keeps its level (Sec. 4.7 of the design)
-            x = np.array([[-1.0], [1.0]])
+        raw = corpus.input_name == "waveform"
+        x = np.array([[-1.0], [1.0]]) if raw else corpus.read(index).astype(np.float64)
         count[speaker] = count.get(speaker, 0) + len(x)
         total[speaker] = total.get(speaker, 0.0) + x.sum(axis=0)
         squares[speaker] = squares.get(speaker, 0.0) + (x**2).sum(axis=0)

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 from flax import struct
 from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, Num, Shaped
+from jaxtyping import Array, Float, Int, Shaped
 
 from sersl_jax import sharding
 from sersl_jax.corpus import Corpus, Normaliser, SpeakerStatistics
@@ -36,7 +36,7 @@ class Step:
 
 
 def plan_epoch(
-    members: Sequence[Int[np.ndarray, " examples"]],
+    members: Sequence[Int[np.ndarray, " _"]],
     lengths: Int[np.ndarray, " all_examples"],
     batch_size: int,
     bucket: int,
@@ -70,24 +70,25 @@ def plan_epoch(
     return steps
 
 
+# Pytrees carry arrays of any kind through JAX's transformations: their shapes stand in comments.
 @struct.dataclass
 class Batch:
     """What a step sees; leading axes (steps and) members."""
 
-    inputs: Num[Array, "*axes_batch_time_features"]
-    lengths: Int[Array, "*axes batch"]
-    labels: dict[str, Num[Array, "*axes_batch_classes"]]
-    mask: Shaped[Array, "*axes batch"]
+    inputs: Any  # [... batch time *features]
+    lengths: Any  # int [... batch]
+    labels: dict[str, Any]  # [... batch *classes]
+    mask: Any  # bool [... batch], False on rows that only fill the batch
 
 
 @struct.dataclass
 class Resident:
     """A whole corpus on the device: inputs end to end, without padding."""
 
-    flat: Num[Array, "total *features"]
-    starts: Int[Array, " examples"]
-    lengths: Int[Array, " examples"]
-    labels: dict[str, Num[Array, "examples *classes"]]
+    flat: Any  # [total *features]
+    starts: Any  # int [examples]
+    lengths: Any  # int [examples]
+    labels: dict[str, Any]  # [examples *classes]
 
     def gather(self, indices: Int[Array, " batch"], size: int) -> Batch:
         """The batch of these examples, zero beyond their lengths."""
@@ -114,7 +115,9 @@ class Storage:
     base: Normaliser
     dtype: Any
 
-    def encode(self, x: Shaped[np.ndarray, "time *features"]) -> Shaped[np.ndarray, "time *features"]:
+    def encode(
+        self, x: Shaped[np.ndarray, "time *features"]
+    ) -> Shaped[np.ndarray, "time *features"]:
         """An input as it is kept."""
         if x.dtype == np.int16:
             return x
@@ -161,10 +164,7 @@ def stream(corpus: Corpus, storage: Storage, steps: Sequence[Step]) -> Iterator[
     dataset = grain.MapDataset.range(len(steps)).map(
         lambda number: read_batch(corpus, storage, steps[number])
     )
-    return iter(
-        dataset.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8))
-    )
-
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)))
 
 
 def normalise(

@@ -1,12 +1,13 @@
-"""Runs a config's stages: python -m sersl_jax.main --config=configs/ssl1.py [--workdir=runs/ssl1]."""
+"""Runs a config's stages: python -m sersl_jax.main --config=configs/ssl1.py."""
 
+import importlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from sersl_jax import cli
 
@@ -22,10 +23,30 @@ def main(argv: Sequence[str]) -> None:
 
     from sersl_jax import stages
 
+    _join_processes()
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
     config = _CONFIG.value
-    stages.run(config, Path(_WORKDIR.value or Path("runs", config.name)))
+    stages.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
+
+
+def _base(config: ConfigDict) -> ConfigDict | None:
+    """configs/base.py's fields, which the report sets the config against; None where absent."""
+    try:
+        return importlib.import_module("configs.base").get_config(config.setting)
+    except ModuleNotFoundError:
+        return None
+
+
+def _join_processes() -> None:
+    """Several processes (launch/README.md): by address, or as SLURM tells."""
+    import jax
+
+    if "SERSL_COORDINATOR" in os.environ:
+        numbers = (int(os.environ[f"SERSL_{name}"]) for name in ("PROCESSES", "PROCESS"))
+        jax.distributed.initialize(os.environ["SERSL_COORDINATOR"], *numbers)
+    elif os.environ.get("SERSL_DISTRIBUTED"):
+        jax.distributed.initialize()
 
 
 if __name__ == "__main__":

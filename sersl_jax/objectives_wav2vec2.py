@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from sersl_jax.models import contrastive
+from sersl_jax.models.build import ModelConfig, create_pretrain_network
 from sersl_jax.models.wav2vec2 import num_frames
 from sersl_jax.models.wav2vec2_pretrain import Outputs
 from sersl_jax.objectives import Batch, Metrics, Params
@@ -39,6 +40,15 @@ class Wav2Vec2:
     min_spans: int
     num_negatives: int
     temperature: tuple[float, float, float]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of what `loss` measures."""
+        losses = (f"loss_{name}" for name in WEIGHTS)
+        groups = range(1, self.model.head_contrastive.groups + 1)
+        perplexities = (f"codebook_perplexity_{group}" for group in groups)
+        others = ("accuracy_contrastive", "chance_contrastive", "share_masked", "temperature")
+        return (*losses, *others, *perplexities)
 
     def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
         """Fresh parameters."""
@@ -129,3 +139,11 @@ def collapse_warning(means: Mapping[str, float], entries: int, share: float = 0.
         "contrastive accuracy means nothing now. Try a lower learning rate or a longer warm-up, "
         "a larger weight of the diversity loss, a slower temperature decay, or a larger batch"
     )
+
+
+def create_wav2vec2(config: ModelConfig, dtype: str) -> Wav2Vec2:
+    """The objective of `config.model`."""
+    chosen = config["wav2vec2"]
+    fields = ("mask_probability", "mask_length", "min_spans", "num_negatives")
+    network = create_pretrain_network(config, dtype)
+    return Wav2Vec2(network, *(chosen[n] for n in fields), temperature=(*chosen["temperature"],))

@@ -23,7 +23,8 @@ from sersl_jax.evaluation import baselines, calibration, protocol, report, resul
 from sersl_jax.evaluation.labels import LabelRule, create_labels, soft_targets
 from sersl_jax.input_pipeline import Resident, Storage, create_resident, create_storage
 from sersl_jax.models.build import create_network
-from sersl_jax.objectives import Multitask
+from sersl_jax.objectives import Multitask, Objective
+from sersl_jax.objectives_wav2vec2 import create_wav2vec2
 from sersl_jax.splits import Split
 from sersl_jax.tasks import TASKS, Task
 from sersl_jax.train import Engine, Training, fit, fresh_params
@@ -32,8 +33,11 @@ from sersl_jax.train import Engine, Training, fit, fresh_params
 BYTES_PER_FRAME = 220_000
 
 
-def run(config: ConfigDict, workdir: Path) -> None:
-    """Runs the stages that are not done yet, in order; the same call again goes on."""
+def run(config: ConfigDict, workdir: Path, base: ConfigDict | None = None) -> None:
+    """Runs the stages that are not done yet, in order; the same call again goes on.
+
+    The report tells where `config` differs from `base`.
+    """
     began = time.time()
     _claim(workdir, config)
     if "pretrain" in config.stages:
@@ -44,7 +48,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     for row in rows or [config.name]:
         # One row is the run itself; several are runs of their own below it (Table 3).
         place = workdir if len(rows) < 2 else workdir / row
-        finetune(config, workdir, place, row, began)
+        finetune(config, workdir, place, row, base or config, began)
 
 
 def pretrain(config: ConfigDict, workdir: Path) -> None:
@@ -56,25 +60,28 @@ def pretrain(config: ConfigDict, workdir: Path) -> None:
     rows = {name: dict(weights) for name, weights in stage.members.items()}
     if not rows:
         raise ValueError("config.pretrain.members names no row: take one of configs/ssl1.py ...")
-    tasks = _pretext_tasks(corpus, next(iter(rows.values())))
+    first = next(iter(rows))
+    objective, tasks = _pretext_objective(config, corpus, list(rows[first]))
     statistics = speaker_statistics(corpus)
     normaliser = statistics.normaliser(train)
     training = Training(
         "pretrain",
         list(rows),
-        Multitask(create_network(config.model, tasks, config.dtype), tasks),
+        objective,
         *_inputs(config, corpus, statistics),
         [_of(corpus, train)] * len(rows),
         [_of(corpus, validation)] * len(rows),
         _stack([normaliser] * len(rows)),
-        {t.name: np.array([row[t.name] for row in rows.values()], np.float32) for t in tasks},
+        {n: np.array([row[n] for row in rows.values()], np.float32) for n in rows[first]},
         seeds=[0] * len(rows),  # rows differ in weights alone
         info=_info(config, corpus, tasks),
     )
     fit(training, config, workdir / "pretrain", workdir)
 
 
-def finetune(config: ConfigDict, workdir: Path, place: Path, row: str, began: float) -> None:
+def finetune(
+    config: ConfigDict, workdir: Path, place: Path, row: str, base: ConfigDict, began: float
+) -> None:
     """Trains, tests and scores every split of the protocol; writes the results to `place`."""
     if (place / "results.json").exists():
         print(results.table(json.loads((place / "results.json").read_text())))
@@ -104,6 +111,7 @@ def finetune(config: ConfigDict, workdir: Path, place: Path, row: str, began: fl
         corpus=corpus_rows,
         classes=corpus.label_names["emotion"],
         warnings=warnings,
+        base_config=base.to_dict(),
         baselines=_svm(config, corpus, corpus_rows, splits),
     )
     report.write(place)
@@ -167,9 +175,7 @@ def _split_training(
     corpus = inputs[0]
     task = Task("emotion", corpus.label_names["emotion"])
     objective = Multitask(create_network(config.model, (task,), config.dtype), (task,))
-    sides = [
-        [_examples(rows, split, side) for split in splits] for side in ("train", "validation")
-    ]
+    sides = [[_examples(rows, split, side) for split in splits] for side in ("train", "validation")]
     speakers = [sorted(set(corpus.speaker_ids[examples])) for examples in sides[0]]
     training = Training(
         "finetune",
@@ -249,6 +255,19 @@ def _source(config: ConfigDict, workdir: Path, row: str) -> tuple[Any, str] | No
         raise ValueError(f"{directory} holds {', '.join(names)}: name the row with --config.name")
     member = names.index(row) if row in names else 0
     return jax.tree.map(lambda leaf: leaf[member], found.params), f"{directory} ({names[member]})"
+
+
+def _pretext_objective(
+    config: ConfigDict, corpus: Corpus, names: list[str]
+) -> tuple[Objective, tuple[Task, ...]]:
+    """The pre-training objective, and its tasks if it has any."""
+    kind = config.pretrain.objective
+    if kind == "wav2vec2":
+        return create_wav2vec2(config.model, config.dtype), ()
+    if kind != "multitask":
+        raise ValueError(f"config.pretrain.objective={kind!r} is neither multitask nor wav2vec2")
+    tasks = _pretext_tasks(corpus, names)
+    return Multitask(create_network(config.model, tasks, config.dtype), tasks), tasks
 
 
 def _pretext_tasks(corpus: Corpus, names: Iterable[str]) -> tuple[Task, ...]:

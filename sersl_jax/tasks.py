@@ -39,9 +39,7 @@ class Task:
             )
         return optax.safe_softmax_cross_entropy(logits, shares)
 
-    def probabilities(
-        self, logits: Float[Array, "batch outputs"]
-    ) -> Float[Array, "batch classes"]:
+    def probabilities(self, logits: Float[Array, "batch outputs"]) -> Float[Array, "batch classes"]:
         """Probability of each class."""
         if self.num_outputs == 1:
             high = jax.nn.sigmoid(logits)

@@ -23,15 +23,15 @@ from sersl_jax import sharding
 from sersl_jax.checkpoint import Checkpoints
 from sersl_jax.corpus import Corpus, Normaliser
 from sersl_jax.input_pipeline import Feed, Resident, Step, Storage, plan_epoch, read_batch
-from sersl_jax.objectives import Metrics, Objective
+from sersl_jax.objectives import Objective
 from sersl_jax.optimizer import create_optimizer, create_plateau
 from sersl_jax.records import Records
-from sersl_jax.train_step import Best, Member, Program, create_program
+from sersl_jax.train_step import Best, Member, Program, Totals, create_program
 
 TERMINATED = 143  # exit code of a run that SIGTERM ended, after saving
 
 
-class Diverged(ValueError):
+class DivergedError(ValueError):
     """A loss that is not finite."""
 
 
@@ -60,8 +60,8 @@ class Training:
     corpus: Corpus
     storage: Storage
     resident: Resident | None
-    train: Sequence[Int[np.ndarray, " examples"]]
-    validation: Sequence[Int[np.ndarray, " examples"]]
+    train: Sequence[Int[np.ndarray, " _"]]
+    validation: Sequence[Int[np.ndarray, " _"]]
     normalisers: Normaliser
     weights: Mapping[str, Float[np.ndarray, " members"]]
     seeds: Sequence[int]
@@ -89,27 +89,30 @@ class Engine:
 
     def plan(self, epoch: int) -> list[Step]:
         """The steps of a training epoch."""
-        return _plan(self.training, self.config, epoch)[: self.num_steps - epoch * self.steps_per_epoch]
+        return _plan(self.training, self.config, epoch)[
+            : self.num_steps - epoch * self.steps_per_epoch
+        ]
 
-    def plan_once(self, members: Sequence[Int[np.ndarray, " examples"]]) -> list[Step]:
+    def plan_once(self, members: Sequence[Int[np.ndarray, " _"]]) -> list[Step]:
         """Steps that see each member's examples exactly once, in order of length."""
         corpus, stage = self.training.corpus, self.config[self.training.stage]
         bucket = self.config.data.bucket[corpus.input_name]
         return plan_epoch(members, corpus.lengths, stage.batch_size, bucket, None, None)
 
-    def totals(self, params: Any, members: Sequence[Int[np.ndarray, " examples"]]) -> Metrics | None:
+    def totals(self, params: Any, members: Sequence[Int[np.ndarray, " _"]]) -> Totals:
         """Metrics summed over each member's examples."""
-        totals = None
+        found = []
         for length, count, xs in self.feed.dispatches(self.plan_once(members)):
             for number in range(count):
                 x = jax.tree.map(lambda a, n=number: a[n], xs)
-                found = self.program.evaluate(params, self.member, self.feed.resident, x, length)
-                totals = found if totals is None else jax.tree.map(jnp.add, totals, found)
-        return totals
+                found.append(
+                    self.program.evaluate(params, self.member, self.feed.resident, x, length)
+                )
+        return jax.tree.map(lambda *parts: sum(parts), *found)
 
     def logits(
-        self, params: Any, members: Sequence[Int[np.ndarray, " examples"]], task: str
-    ) -> list[Float[np.ndarray, "examples outputs"]]:
+        self, params: Any, members: Sequence[Int[np.ndarray, " _"]], task: str
+    ) -> list[Float[np.ndarray, "_ outputs"]]:
         """Logits of each member's examples, in their order."""
         found: list[dict[int, np.ndarray]] = [{} for _ in members]
         steps = iter(self.plan_once(members))
@@ -123,9 +126,7 @@ class Engine:
         return [np.stack([rows[int(i)] for i in m]) for rows, m in zip(found, members, strict=True)]
 
 
-def create_engine(
-    training: Training, config: ConfigDict, program: Program | None = None
-) -> Engine:
+def create_engine(training: Training, config: ConfigDict, program: Program | None = None) -> Engine:
     """Puts a training on all devices of all processes; compiles at first use.
 
     `program` is that of another training that differs in its members alone.
@@ -175,7 +176,7 @@ def fit(
 ) -> tuple[Engine, Best]:
     """Trains to the end, from the latest checkpoint in `directory` where there is one.
 
-    Returns the engine and each member's best parameters. Raises `Diverged` for a loss that is not
+    Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is not
     finite. SIGTERM saves and exits with 143.
     """
     engine = create_engine(training, config, program)
@@ -194,7 +195,9 @@ class _Loop:
     def __init__(self, engine: Engine, checkpoints: Checkpoints, workdir: Path):
         training = self.training = engine.training
         self.engine, self.checkpoints = engine, checkpoints
-        params = fresh_params(training, engine.config) if training.initial is None else training.initial
+        params = (
+            fresh_params(training, engine.config) if training.initial is None else training.initial
+        )
         params = sharding.put(params, engine.feed.mesh, "member")
         self.state, self.best = engine.program.create_state(params)
         self.epoch, self.step = 0, 0
@@ -227,7 +230,9 @@ class _Loop:
                 self.state, engine.member, engine.feed.resident, xs, number, length
             )
             losses = sharding.fetch(losses)
-            examples = sum(int((s.indices >= 0).sum()) for s in steps[self.step : self.step + count])
+            examples = sum(
+                int((s.indices >= 0).sum()) for s in steps[self.step : self.step + count]
+            )
             self.step += count
             self._check_finite(losses)
             self.bar.update(examples)
@@ -271,7 +276,7 @@ class _Loop:
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
             names = ", ".join(self.training.names[i] for i in bad)
-            raise Diverged(
+            raise DivergedError(
                 f"the loss is not finite: stage {self.training.stage}, member {names}, epoch "
                 f"{self.epoch + 1}, step {self.step}; last good checkpoint: "
                 f"{self.checkpoints.latest}; a lower {self.training.stage}.optimizer.learning_rate "

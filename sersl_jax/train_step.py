@@ -14,14 +14,15 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float
 
 from sersl_jax.corpus import Normaliser
 from sersl_jax.input_pipeline import Batch, Resident, normalise
 from sersl_jax.objectives import Metrics, Objective
 
-
 GRADIENT = "gradient_norm"
+# Of every member: sum and count of each metric.
+Totals = dict[str, tuple[Float[Array, " members"], Float[Array, " members"]]]
 
 
 @struct.dataclass
@@ -29,8 +30,8 @@ class Member:
     """What a member's steps need beside its state."""
 
     normaliser: Normaliser
-    weights: dict[str, Float[Array, "*members"]]
-    key: UInt32[Array, "*members words"]
+    weights: dict[str, Any]  # of each task's loss [*members]
+    key: Any  # uint32 [*members words]
 
 
 @struct.dataclass
@@ -40,8 +41,8 @@ class TrainState:
     params: Any
     opt_state: Any
     plateau: Any
-    step: Int[Array, "*members"]
-    totals: Metrics
+    step: Any  # int [*members]
+    totals: Any  # {metric: (total, count)} [*members]
 
 
 @struct.dataclass
@@ -49,8 +50,8 @@ class Best:
     """The parameters of the best epoch so far, by validation loss."""
 
     params: Any
-    loss: Float[Array, "*members"]
-    epoch: Int[Array, "*members"]
+    loss: Any  # [*members]
+    epoch: Any  # int [*members]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Program:
 
     create_state: Callable[..., tuple[TrainState, Best]]
     run_steps: Callable[..., tuple[TrainState, Float[Array, " members"]]]
-    evaluate: Callable[..., Metrics]
+    evaluate: Callable[..., Totals]
     end_epoch: Callable[..., tuple[TrainState, Best, dict[str, Float[Array, " members"]]]]
     predict: Callable[..., dict[str, Float[Array, "members batch outputs"]]]
 
@@ -127,7 +128,7 @@ def create_program(
         state, losses = jax.lax.fori_loop(0, count, body, (state, losses))
         return state, losses / count
 
-    def evaluate(params, member, data: Resident | None, xs, size: int) -> Metrics:
+    def evaluate(params, member, data: Resident | None, xs, size: int) -> Totals:
         return over_members(eval_step)(params, member, data, size, xs)
 
     def predict(params, member, data: Resident | None, xs, size: int):
@@ -136,7 +137,7 @@ def create_program(
 
         return over_members(logits)(params, member, data, size, xs)
 
-    def end_epoch(state: TrainState, best: Best, totals: Metrics, member: Member, epoch):
+    def end_epoch(state: TrainState, best: Best, totals: Totals, member: Member, epoch):
         means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
         loss = jax.vmap(objective.validation_loss)(means, member.weights)
         better = loss < best.loss

@@ -8,7 +8,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real data beside the checkout (CREMA-D, talking faces); tests that need it skip without it."""
+    """Real data beside the checkout (CREMA-D, talking faces); tests skip without it."""
     path = Path(os.environ.get("SERSL_SHARED_DATA", REPOSITORY.parent / "shared" / "data"))
     if not path.is_dir():
         pytest.skip(f"needs real data in {path} (or SERSL_SHARED_DATA)")

@@ -8,6 +8,8 @@ from ml_collections import ConfigDict
 
 from sersl_jax.models.ser import LldEmbedding, SerNet
 from sersl_jax.models.transformer import Encoder
+from sersl_jax.models.wav2vec2 import WaveformEmbedding
+from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
 from sersl_jax.tasks import Task
 
 ModelConfig = ConfigDict | Mapping[str, Any]
@@ -23,7 +25,9 @@ def check(config: ModelConfig) -> None:
     """Raises ValueError, naming the field, for a value that the network doesn't know."""
     for name, allowed in CHOICES.items():
         if config[name] not in allowed:
-            raise ValueError(f"config.model.{name}={config[name]!r} is none of {', '.join(allowed)}")
+            raise ValueError(
+                f"config.model.{name}={config[name]!r} is none of {', '.join(allowed)}"
+            )
     if config["dim"] % config["num_heads"]:
         raise ValueError(
             f"config.model.dim={config['dim']} is no multiple of num_heads={config['num_heads']}"
@@ -32,7 +36,15 @@ def check(config: ModelConfig) -> None:
 
 def create_encoder(config: ModelConfig, dtype: str) -> Encoder:
     """Both stacks."""
-    fields = ("num_layers", "num_heads", "ffn_dim", "residual", "causal", "embed_scale", "positions")
+    fields = (
+        "num_layers",
+        "num_heads",
+        "ffn_dim",
+        "residual",
+        "causal",
+        "embed_scale",
+        "positions",
+    )
     return Encoder(
         **{name: config[name] for name in fields},
         dropout=dict(config["dropout"]),
@@ -40,9 +52,17 @@ def create_encoder(config: ModelConfig, dtype: str) -> Encoder:
     )
 
 
-def create_embedding(config: ModelConfig, dtype: str) -> LldEmbedding:
+def create_embedding(config: ModelConfig, dtype: str) -> LldEmbedding | WaveformEmbedding:
     """What turns inputs into the encoder's frames."""
-    return LldEmbedding(config["dim"], config["input_projection"], jnp.dtype(dtype))
+    if config["embed"] == "llds":
+        return LldEmbedding(config["dim"], config["input_projection"], jnp.dtype(dtype))
+    return WaveformEmbedding(
+        config["dim"],
+        tuple(config["wav2vec2"]["conv_widths"]),
+        config["wav2vec2"]["gradient_scale"],
+        config["dropout"]["embedding"],
+        jnp.dtype(dtype),
+    )
 
 
 def create_network(config: ModelConfig, tasks: Sequence[Task], dtype: str) -> SerNet:
@@ -54,4 +74,18 @@ def create_network(config: ModelConfig, tasks: Sequence[Task], dtype: str) -> Se
         {task.name: task.num_outputs for task in tasks},
         config["pooling"],
         config["dropout"]["head"],
+    )
+
+
+def create_pretrain_network(config: ModelConfig, dtype: str) -> PretrainNet:
+    """wav2vec 2.0's network around the same encoder, which is never causal here."""
+    check(config)
+    chosen = config["wav2vec2"]
+    fields = ("embed_dim", "groups", "entries", "code_dim")
+    return PretrainNet(
+        create_embedding(config, dtype),
+        create_encoder({**config, "causal": False}, dtype),
+        ContrastiveHead(
+            *(chosen[name] for name in fields), config["dim"], config["dropout"]["embedding"]
+        ),
     )

@@ -57,8 +57,9 @@ class LldEmbedding(nn.Module):
         if not self.projection:
             return llds.astype(self.dtype), mask
         linear = nn.Dense(
-            self.dim, use_bias=False, kernel_init=uniform_fan_in, dtype=self.dtype, name="projection"
-        )
+            self.dim, use_bias=False, kernel_init=uniform_fan_in, dtype=self.dtype,
+            name="projection",
+        )  # fmt: skip
         return linear(llds), mask
 
 
@@ -107,7 +108,10 @@ class SerNet(nn.Module):
 
     def setup(self):
         """Names the heads' parameters after their tasks."""
-        self._heads = {n: Head(k, self.head_dropout, name=f"head_{n}") for n, k in self.heads.items()}
+        self._heads = {
+            name: Head(outputs, self.head_dropout, name=f"head_{name}")
+            for name, outputs in self.heads.items()
+        }
 
     def represent(
         self,

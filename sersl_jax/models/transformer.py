@@ -122,7 +122,7 @@ class Block(nn.Module):
 
 
 class Stack(nn.Module):
-    """`num_layers` blocks, scanned; entered by a scale, positions and dropout; left by LayerNorm."""
+    """`num_layers` blocks, scanned; before them a scale, positions, dropout; then LayerNorm."""
 
     num_layers: int
     num_heads: int
@@ -177,12 +177,9 @@ class Encoder(nn.Module):
         """Encodes frames; `key` drives dropout, and `None` turns it off."""
         allowed = allowed_keys(mask, self.causal)
         roots = (None, None) if key is None else split(seed(key), 2)
-        one_at_a_time = jax.default_backend() == "cpu"
-        shared = dict(
-            num_layers=self.num_layers, num_heads=self.num_heads, ffn_dim=self.ffn_dim,
-            embed_scale=self.embed_scale, dropout=self.dropout, one_at_a_time=one_at_a_time,
-            dtype=self.dtype,
-        )  # fmt: skip
+        fields = ("num_layers", "num_heads", "ffn_dim", "embed_scale", "dropout", "dtype")
+        shared = {name: getattr(self, name) for name in fields}
+        shared["one_at_a_time"] = jax.default_backend() == "cpu" and jax.device_count() == 1
         positions = self.positions == "sinusoidal"
         x = x.astype(self.dtype)
         x = Stack(residual="plain", positions=positions, name="stack1", **shared)(

@@ -1,0 +1,112 @@
+"""A small training on made-up examples, also as a program for tests that kill it or spread it.
+
+python -m tests.made_up --directory=DIR [--members=3] [--residency=stream]
+"""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from absl import app, flags
+
+from configs import base
+from sersl_jax import train
+from sersl_jax.corpus import Corpus, speaker_statistics
+from sersl_jax.input_pipeline import create_resident, create_storage
+from sersl_jax.models.build import create_network
+from sersl_jax.objectives import Multitask
+from sersl_jax.tasks import Task
+
+CLASSES = ("anger", "joy", "calm")
+TASK = Task("emotion", CLASSES)
+
+_DIRECTORY = flags.DEFINE_string("directory", None, "Where the training goes.")
+_MEMBERS = flags.DEFINE_integer("members", 1, "Independent trainings.")
+_RESIDENCY = flags.DEFINE_enum("residency", "device", ["device", "stream"], "Where inputs are.")
+_EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs.")
+_COORDINATOR = flags.DEFINE_string("coordinator", None, "Address of the first process.")
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Number of processes.")
+_PROCESS = flags.DEFINE_integer("process", 0, "This process.")
+
+
+def config():
+    config = base.get_config()
+    config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 2})
+    config.data.bucket = {"llds": 16, "waveform": 16_000}
+    config.finetune.update({"batch_size": 8, "epochs": 3})
+    config.checkpoint_seconds = 0.0  # after every dispatch: a kill can come anywhere
+    return config
+
+
+def corpus(number: int = 60, speakers: int = 6) -> Corpus:
+    """Clips of 20 to 60 frames; a class shifts some features: there is something to learn."""
+    random = np.random.default_rng(7)
+    lengths = random.integers(20, 60, number).astype(np.int32)
+    labels = random.integers(0, len(CLASSES), number).astype(np.int32)
+    inputs = [
+        (5 + random.normal(size=(n, 130)) + (np.arange(130) % 3 == label)).astype(np.float32)
+        for n, label in zip(lengths, labels, strict=True)
+    ]
+    table = {
+        "clip": [f"clip{i}" for i in range(number)],
+        "speaker_id": [f"speaker{i % speakers}" for i in range(number)],
+    }
+    return Corpus(
+        "speech/made_up", "llds", pd.DataFrame(table), {"emotion": labels}, {"emotion": CLASSES},
+        lengths, None, {}, [{"llds": x} for x in inputs],
+    )  # fmt: skip
+
+
+def training(members=(0,), residency: str = "device", dtype: str = "float32") -> train.Training:
+    """Each member trains on other speakers; `members` are their numbers."""
+    clips = corpus()
+    statistics = speaker_statistics(clips)
+    storage = create_storage(clips, statistics, dtype)
+    train_speakers = [[f"speaker{(m + k) % 6}" for k in range(3 + m % 2)] for m in members]
+    normalisers = [statistics.normaliser(names) for names in train_speakers]
+    validation = [[f"speaker{(m + 5) % 6}"] for m in members]
+
+    def of(names):
+        return np.flatnonzero(np.isin(clips.speaker_ids, names))
+
+    return train.Training(
+        "finetune",
+        [str(m) for m in members],
+        Multitask(create_network(config().model, (TASK,), "float32"), (TASK,)),
+        clips,
+        storage,
+        create_resident(clips, storage) if residency == "device" else None,
+        [of(names) for names in train_speakers],
+        [of(names) for names in validation],
+        replace_stack(normalisers),
+        {"emotion": np.ones(len(members), np.float32)},
+        seeds=[100 + m for m in members],
+    )
+
+
+def replace_stack(normalisers):
+    first = normalisers[0]
+    return first.replace(
+        mean=np.stack([n.mean for n in normalisers]), std=np.stack([n.std for n in normalisers])
+    )
+
+
+def main(_) -> None:
+    if _PROCESSES.value > 1:
+        import jax
+
+        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
+    chosen = config()
+    chosen.finetune.epochs = _EPOCHS.value
+    made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value)
+    directory = Path(_DIRECTORY.value)
+    directory.mkdir(parents=True, exist_ok=True)
+    train.fit(replace(made, info={"of": os.getpid()}), chosen, directory / "members", directory)
+    print(json.dumps("finished"))
+
+
+if __name__ == "__main__":
+    app.run(main)
