@@ -24,13 +24,18 @@ def main() -> None:
         network.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
         x, lengths, y = golden_weights.batch(variant)
         out = network(torch.tensor(x), torch.tensor(lengths).long())
-        targets = {"energy": torch.tensor(y["energy"])[:, None], "action_units": torch.tensor(y["action_units"])}
+        targets = {
+            "energy": torch.tensor(y["energy"])[:, None],
+            "action_units": torch.tensor(y["action_units"]),
+        }
         loss = sum(losses(config, out, targets).values())
         loss.backward()
         found[f"{variant}/loss"] = loss.detach().numpy()
         found |= {f"{variant}/{task}": logits.detach().numpy() for task, logits in out.items()}
         for name, parameter in network.named_parameters():
-            product = parameter.grad.numpy() * golden_weights.noise(f"probe {name}", parameter.shape)
+            product = parameter.grad.numpy() * golden_weights.noise(
+                f"probe {name}", parameter.shape
+            )
             found[f"{variant}/gradient/{name}"] = product.sum(dtype=np.float64).astype(np.float32)
     np.savez_compressed(Path(__file__).parent / "goldens" / "ser.npz", **found)
 

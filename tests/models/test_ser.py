@@ -56,7 +56,9 @@ def test_outputs_and_gradients_equal_the_pytorch_reference(variant):
             value, _ = objective.loss(params, batch(x, lengths, y), ones, None, jnp.int32(0))
             return value
 
-        return objective.logits(params, batch(x, lengths, y), None), jax.value_and_grad(loss)(params)
+        return objective.logits(params, batch(x, lengths, y), None), jax.value_and_grad(loss)(
+            params
+        )
 
     logits, (loss, gradient) = evaluate(golden_weights.to_ours(weights))
     np.testing.assert_allclose(loss, GOLDENS[f"{variant}/loss"], atol=1e-4)
@@ -64,7 +66,9 @@ def test_outputs_and_gradients_equal_the_pytorch_reference(variant):
         np.testing.assert_allclose(logits[task.name], GOLDENS[f"{variant}/{task.name}"], atol=1e-4)
     probes = {name: golden_weights.noise(f"probe {name}", w.shape) for name, w in weights.items()}
     expected = {name: GOLDENS[f"{variant}/gradient/{name}"] for name in weights}
-    ones_like = golden_weights.to_ours({n: np.full(w.shape, expected[n]) for n, w in weights.items()})
+    ones_like = golden_weights.to_ours(
+        {n: np.full(w.shape, expected[n]) for n, w in weights.items()}
+    )
     probes = golden_weights.to_ours(probes)
 
     def compare(path, probe, gradient, expected):
@@ -107,11 +111,13 @@ def test_dropout_differs_by_key_and_is_off_without_one(params):
     one, other = (apply({"params": params}, x, lengths, jax.random.key(k)) for k in (0, 1))
     assert not np.allclose(one["energy"], other["energy"])
     plain = apply({"params": params}, x, lengths, None)
-    np.testing.assert_array_equal(plain["energy"], apply({"params": params}, x, lengths, None)["energy"])
+    np.testing.assert_array_equal(
+        plain["energy"], apply({"params": params}, x, lengths, None)["energy"]
+    )
 
 
 def test_causal_network_does_not_look_ahead(params):
-    x, lengths, _ = golden_weights.batch("default")
+    x, *_ = golden_weights.batch("default")
     encoder = small(causal=True).bind({"params": params}).encoder
     mask = jnp.ones((3, 124), bool)
     inputs = x[..., :20]
