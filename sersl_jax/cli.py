@@ -23,4 +23,14 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             sys.exit(2)
 
     logging.set_verbosity(logging.WARNING)
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+    """absl's own parsing; a config field that does not exist is one line, too."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError) as error:
+        said = " ".join(str(error).replace("\\n", " ").replace("\\'", "").split())
+        print(f"error: no such field in the config: {said}", file=sys.stderr)
+        sys.exit(2)

@@ -30,19 +30,19 @@ def loss(params, batch, key):
     return OBJECTIVE.loss(params, batch, WEIGHTS, key, ZERO)
 
 
-train = jax.jit(jax.value_and_grad(loss, has_aux=True))
-evaluate = jax.jit(lambda params, batch: loss(params, batch, None))
+train = small.jit(jax.value_and_grad(loss, has_aux=True))
+evaluate = small.jit(lambda params, batch: loss(params, batch, None))
 
 
 @pytest.fixture(scope="module")
 def params():
-    return jax.jit(OBJECTIVE.init)(jax.random.key(0), batch())
+    return small.random_params(OBJECTIVE.init, batch())
 
 
 def test_losses_and_gradients_equal_transformers():
     objective = small.objective(small.base_network())
-    params, masked = import_huggingface(HUGGINGFACE), jnp.asarray(GOLDENS["masked"])
-    negatives = GOLDENS["negatives"] - np.array([0, masked.shape[1]])[:, None, None]
+    params, masked = import_huggingface(HUGGINGFACE), GOLDENS["masked"]
+    negatives = np.asarray(GOLDENS["negatives"]) - np.array([0, masked.shape[1]])[:, None, None]
     counts = np.stack(
         [[np.bincount(n, minlength=49) for n in np.maximum(row, 0)] for row in negatives]
     )
@@ -54,7 +54,7 @@ def test_losses_and_gradients_equal_transformers():
         losses, metrics = objective.terms(out, masked, jnp.asarray(counts))
         return (losses["contrastive"] + 0.1 * losses["diversity"]) * masked.sum(), metrics
 
-    (total, metrics), gradient = jax.jit(jax.value_and_grad(terms, has_aux=True))(params)
+    (total, metrics), gradient = small.jit(jax.value_and_grad(terms, has_aux=True))(params)
     np.testing.assert_allclose(metrics["loss_contrastive"][0], GOLDENS["contrastive"], rtol=1e-5)
     np.testing.assert_allclose(metrics["loss_diversity"][0], GOLDENS["diversity"], rtol=1e-5)
     np.testing.assert_allclose(total, GOLDENS["loss"], rtol=1e-5)
@@ -111,7 +111,7 @@ def test_a_member_of_many_equals_the_member_alone(params):
     keys = jax.random.split(jax.random.key(3), 2)
     batches = jax.tree.map(lambda *x: jnp.stack(x), batch(seed=1), batch(seed=2))
     stacked = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), params)
-    together, _ = jax.jit(jax.vmap(loss))(stacked, batches, keys)
+    together, _ = small.jit(jax.vmap(loss))(stacked, batches, keys)
     (alone, _), _ = train(params, batch(seed=1), keys[0])
     np.testing.assert_allclose(together[0], alone, rtol=1e-5)
 

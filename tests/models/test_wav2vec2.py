@@ -12,7 +12,7 @@ from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.models.wav2vec2_pretrain import GumbelQuantizer
 from tests.models import wav2vec2_small as small
 
-GOLDENS = dict(np.load(Path(__file__).parent / "goldens" / "wav2vec2.npz"))
+GOLDENS = jax.tree.map(jnp.asarray, dict(np.load(Path(__file__).parent / "goldens/wav2vec2.npz")))
 WEIGHTS = {k.removeprefix("weights/"): v for k, v in GOLDENS.items() if k.startswith("weights/")}
 CLOSE = {"atol": 1e-4, "rtol": 0}
 
@@ -24,10 +24,10 @@ def noise(*shape, seed=0):
 @pytest.fixture(scope="module")
 def embed():
     module = small.embedding()
-    params = jax.jit(lambda x, n: module.init(jax.random.key(0), x, n, None))(
+    params = small.jit(lambda x, n: module.init(jax.random.key(0), x, n, None))(
         noise(1, 400), jnp.array([400])
     )
-    return jax.jit(lambda x, n: module.apply(params, x, n, None))
+    return small.jit(lambda x, n: module.apply(params, x, n, None))
 
 
 def test_num_frames_follows_the_strides():
@@ -40,7 +40,7 @@ def test_num_frames_follows_the_strides():
 def test_outputs_equal_transformers():
     network = small.base_network()
     params = import_huggingface(WEIGHTS)
-    out = jax.jit(lambda p, *x: network.apply({"params": p}, *x, 1.0, None))(
+    out = small.jit(lambda p, *x: network.apply({"params": p}, *x, 1.0, None))(
         params, GOLDENS["waveform"], jnp.full(2, 16_000), GOLDENS["masked"]
     )
     for name in ("features", "predictions", "targets"):
@@ -50,11 +50,11 @@ def test_outputs_equal_transformers():
 def test_context_equals_transformers():
     params, masked = import_huggingface(WEIGHTS), GOLDENS["masked"]
     embed = small.embedding(16, 1.0, 12)
-    x, mask = jax.jit(lambda p, *x: embed.apply({"params": p}, *x, None))(
+    x, mask = small.jit(lambda p, *x: embed.apply({"params": p}, *x, None))(
         params["embed"], GOLDENS["waveform"], jnp.full(2, 16_000)
     )
     x = jnp.where(masked[..., None], params["head_contrastive"]["mask_embedding"], x)
-    context = jax.jit(lambda p, *x: small.base_context().apply({"params": p}, *x, None))(
+    context = small.jit(lambda p, *x: small.base_context().apply({"params": p}, *x, None))(
         params["encoder"], x, mask
     )
     np.testing.assert_allclose(context, GOLDENS["context"], **CLOSE)
@@ -75,8 +75,8 @@ def test_padding_changes_nothing_in_the_base_context():
     module = small.base_context()
     x = noise(1, 30, 16)
     mask = jnp.arange(30)[None] < 12
-    params = jax.jit(lambda: module.init(jax.random.key(0), x, mask, None))()
-    apply = jax.jit(lambda x, mask: module.apply(params, x, mask, None))
+    params = small.jit(lambda: module.init(jax.random.key(0), x, mask, None))()
+    apply = small.jit(lambda x, mask: module.apply(params, x, mask, None))
     whole, part = apply(x, mask), apply(x[:, :12], mask[:, :12])
     np.testing.assert_allclose(whole[:, :12], part, atol=1e-5)
 
@@ -88,13 +88,13 @@ def test_too_short_a_batch_says_so(embed):
 
 def test_gradient_scale_freezes_or_slows_the_convolutions_alone():
     x, n = noise(2, 800), jnp.array([800, 100])
-    params = jax.jit(lambda: small.embedding().init(jax.random.key(0), x, n, None))()["params"]
+    params = small.jit(lambda: small.embedding().init(jax.random.key(0), x, n, None))()["params"]
 
     def gradient(scale):
         module = small.embedding(gradient_scale=scale)
-        return jax.jit(jax.grad(lambda p: (module.apply({"params": p}, x, n, None)[0] ** 2).sum()))(
-            params
-        )
+        return small.jit(
+            jax.grad(lambda p: (module.apply({"params": p}, x, n, None)[0] ** 2).sum())
+        )(params)
 
     full = gradient(1.0)
     chex.assert_tree_all_finite(full)
@@ -107,9 +107,9 @@ def test_silence_and_rows_without_a_frame_stay_finite():
     net = SerNet(small.embedding(), small.encoder(), {"emotion": 3}, "mean", 0.2)
     x = jnp.stack([jnp.zeros(800), jnp.ones(800), noise(800)])
     n = jnp.array([800, 800, 0])
-    params = jax.jit(lambda: net.init(jax.random.key(0), x, n, None))()["params"]
+    params = small.jit(lambda: net.init(jax.random.key(0), x, n, None))()["params"]
     assert params.keys() == {"embed", "encoder", "head_emotion"}
-    loss = jax.jit(
+    loss = small.jit(
         jax.value_and_grad(
             lambda p: (net.apply({"params": p}, x, n, jax.random.key(1))["emotion"] ** 2).sum()
         )
@@ -120,26 +120,26 @@ def test_silence_and_rows_without_a_frame_stay_finite():
 def quantize(shape, x, temperature):
     """Parameters, and a compiled function of parameters and key."""
     quantizer = GumbelQuantizer(*shape)
-    params = jax.jit(lambda: quantizer.init(jax.random.key(0), x, 1.0, None))()
+    params = small.jit(lambda: quantizer.init(jax.random.key(0), x, 1.0, None))()
     return params, lambda p, key: quantizer.apply(p, x, temperature, key)
 
 
 def test_quantizer_takes_an_entry_and_passes_the_softmax_gradient():
     params, apply = quantize((2, 5, 3), noise(2, 4, 6), 0.5)
     key = jax.random.key(1)
-    vectors, codes, probabilities = jax.jit(apply)(params, key)
+    vectors, codes, probabilities = small.jit(apply)(params, key)
     codebook = params["params"]["codebook"]
     expected = [codebook[g][codes[..., g]] for g in range(2)]
     np.testing.assert_array_equal(vectors, jnp.concatenate(expected, axis=-1))
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
-    likeliest = jax.jit(lambda p: apply(p, None))(params)[1]
+    likeliest = small.jit(lambda p: apply(p, None))(params)[1]
     np.testing.assert_array_equal(likeliest, probabilities.argmax(axis=-1))
-    gradient = jax.jit(jax.grad(lambda p: apply(p, key)[0].sum()))(params)
+    gradient = small.jit(jax.grad(lambda p: apply(p, key)[0].sum()))(params)
     assert all((jnp.abs(g) > 0).any() for g in jax.tree.leaves(gradient))
 
 
 def test_gumbel_noise_draws_entries_by_their_probability():
     params, apply = quantize((1, 4, 2), jnp.ones((1, 4_000, 3)), 2.0)
-    _, codes, probabilities = jax.jit(apply)(params, jax.random.key(1))
+    _, codes, probabilities = small.jit(apply)(params, jax.random.key(1))
     share = jnp.bincount(codes.ravel(), length=4) / codes.size
     np.testing.assert_allclose(share, probabilities[0, 0, 0], atol=0.03)

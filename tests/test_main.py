@@ -1,0 +1,158 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, precision_score, recall_score
+
+from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2
+from sersl_jax import stages
+
+REPOSITORY = Path(__file__).parents[1]
+ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2)
+
+
+def shrink(config, data_dir):
+    """The embedded corpus, but a tiny network and few epochs."""
+    config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
+    config.data.data_dir = str(data_dir)
+    config.pretrain.epochs = 2
+    config.finetune.update({"epochs": 2, "num_splits": 2})
+    return config
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir):
+    workdir = tmp_path_factory.mktemp("runs") / "ssl1"
+    stages.run(shrink(ssl1.get_config(), data_dir), workdir, base.get_config())
+    return workdir
+
+
+def test_a_run_leaves_its_files(run):
+    names = {path.name for path in run.iterdir()}
+    wanted = {"config.json", "metrics.jsonl", "predictions.csv", "results.json", "report.html"}
+    assert wanted | {"pretrain", "finetune", "events"} <= names
+
+
+def test_scoring_predictions_with_scikit_learn_gives_the_results(run):
+    results = json.loads((run / "results.json").read_text())
+    rows = pd.read_csv(run / "predictions.csv")
+    for entry in results["splits"]:
+        own = rows[rows["split"] == entry["seed"]]
+        for average in ("macro", "micro"):
+            options = {"average": average, "labels": results["classes"], "zero_division": 0}
+            scores = [precision_score, recall_score, f1_score]
+            found = [score(own["label"], own["prediction"], **options) for score in scores]
+            expected = [entry["metrics"][f"{average}_{m}"] for m in ("precision", "recall", "f1")]
+            np.testing.assert_allclose(found, expected, atol=1e-9)
+
+
+def test_every_test_clip_is_scored_once_and_no_speaker_is_on_two_sides(run):
+    rows = pd.read_csv(run / "predictions.csv")
+    assert not rows.duplicated(["split", "clip"]).any()
+    for entry in json.loads((run / "results.json").read_text())["splits"]:
+        sides = [set(names) for names in entry["speakers"].values()]
+        assert len(set.union(*sides)) == sum(map(len, sides))
+        tested = set(rows[rows["split"] == entry["seed"]]["speaker_id"])
+        assert tested == set(entry["speakers"]["test"])
+        probabilities = rows[[c for c in rows if c.startswith("p_")]].to_numpy()
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+
+
+def test_a_finished_run_is_not_done_again(run, data_dir, capsys):
+    before = (run / "results.json").stat().st_mtime_ns
+    stages.run(shrink(ssl1.get_config(), data_dir), run)
+    assert (run / "results.json").stat().st_mtime_ns == before
+    assert "ssl1: protocol paper, 2 splits" in capsys.readouterr().out
+
+
+def test_another_config_in_the_same_directory_is_refused(run, data_dir):
+    config = shrink(ssl1.get_config(), data_dir)
+    config.pretrain.optimizer.learning_rate = 1.0
+    with pytest.raises(ValueError, match=r"other pretrain.optimizer.learning_rate: take another"):
+        stages.run(config, run)
+
+
+def test_fine_tuning_starts_from_another_runs_checkpoint(run, data_dir, tmp_path, capsys):
+    config = shrink(ssl1.get_config(), data_dir)
+    config.stages = ("finetune",)
+    config.finetune.init_from = str(run)
+    config.finetune.num_splits = 1
+    stages.run(config, tmp_path / "again")
+    said = capsys.readouterr().err
+    assert "initialised from" in said
+    assert "loaded" in said
+    assert "fresh" in said
+    ours, theirs = (pd.read_csv(path / "predictions.csv") for path in (tmp_path / "again", run))
+    theirs = theirs[theirs["split"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ours, theirs)  # the same start, split and seeds
+
+
+def test_a_checkpoint_of_another_network_is_refused(run, data_dir, tmp_path):
+    config = shrink(supervised.get_config(), data_dir)
+    config.model.dim = 26
+    config.finetune.init_from = str(run)
+    with pytest.raises(ValueError, match=r"does not fit this network: embed/projection/kernel"):
+        stages.run(config, tmp_path / "misfit")
+
+
+def test_all_ablations_together_are_runs_of_their_own(data_dir, tmp_path):
+    config = shrink(table3.get_config(), data_dir)
+    config.pretrain.epochs = config.finetune.epochs = config.finetune.num_splits = 1
+    stages.run(config, tmp_path)
+    names = {json.loads((tmp_path / f"ssl{k}" / "results.json").read_text())["config"]["name"]
+             for k in range(1, 6)}  # fmt: skip
+    assert names == {"ssl1", "ssl2", "ssl3", "ssl4", "ssl5"}
+
+
+def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
+    config = shrink(wav2vec2.get_config(), data_dir)
+    config.model.wav2vec2.update({"conv_widths": (8,) * 7, "entries": 8, "num_negatives": 5})
+    config.pretrain.update({"steps": 3, "batch_size": 4})
+    config.finetune.update({"steps": 2, "num_splits": 1, "batch_size": 4})
+    stages.run(config, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert {"validation/accuracy_contrastive", "validation/codebook_perplexity_1"} <= set(rows[0])
+    assert (tmp_path / "results.json").exists()
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("argument", ["demo", "paper"])
+def test_every_config_is_a_diff_of_the_base(row, argument):
+    config = row.get_config(argument)
+    known = base.get_config(argument).to_dict()
+    given = config.to_dict()
+    given["pretrain"]["members"] = {}
+    assert same_keys(known, given)
+    assert config.name == row.__name__.split(".")[-1]
+
+
+def same_keys(one, other):
+    if not isinstance(one, dict):
+        return True
+    return one.keys() == other.keys() and all(same_keys(one[k], other[k]) for k in one)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config=configs/ssl1.py", "--config.finetune.nmu_splits=3"], "nmu_splits"),
+        (["--config=configs/ssl1.py", "--config.finetune.num_splits=x"], "num_splits"),
+        (["--config=configs/nothing.py"], "configs/nothing.py"),
+        ([], "--config is missing"),
+    ],
+)
+def test_a_wrong_flag_is_named_without_a_traceback(arguments, said):
+    command = [sys.executable, "-m", "sersl_jax.main", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,82 @@
+"""A run's directory with random parameters, made in a second; and recordings."""
+
+import functools
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import soundfile
+
+from configs import base
+from sersl_jax.checkpoint import Checkpoints
+from sersl_jax.corpora import synthetic_voice
+from sersl_jax.corpus import Normaliser
+from sersl_jax.features import llds
+from sersl_jax.models.build import create_network
+from sersl_jax.tasks import TASKS, Task
+
+CLASSES = ("anger", "calm", "joy")
+MEMBERS = ("3", "8")
+
+
+def config():
+    """The smallest network."""
+    made = base.get_config()
+    made.name = "tiny"
+    made.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
+    return made
+
+
+@functools.cache
+def babble(seconds: float, seed: int = 0) -> np.ndarray:
+    """A made-up voice at 16 kHz."""
+    rng = np.random.default_rng(seed)
+    voice = synthetic_voice.Voice.draw(rng)
+    manner = synthetic_voice.MANNERS[("anger", "neutral", "happiness")[seed % 3]]
+    return synthetic_voice.babble(voice, manner, seconds, 0.0, rng)
+
+
+def write_wav(path: Path, waveform: np.ndarray, sample_rate: int = 16_000) -> Path:
+    """Floats, so that reading gives exactly what was written."""
+    soundfile.write(path, waveform, sample_rate, subtype="FLOAT")
+    return path
+
+
+@functools.cache
+def trained_run() -> Path:
+    """Two fine-tuned members and the pre-trained model that they might have come from."""
+    folder = tempfile.TemporaryDirectory()
+    _kept.append(folder)
+    path = Path(folder.name, "tiny")
+    emotion = (Task("emotion", CLASSES),)
+    _save(path / "finetune" / "0-1", emotion, MEMBERS, seed=1)
+    (path / "finetune" / "0-1" / "temperatures.json").write_text("[0.5, 2.0]")
+    _save(path / "pretrain", (TASKS["energy"],), ("tiny",), seed=2)
+    return path
+
+
+_kept = []  # until the tests end
+
+
+def _save(path: Path, tasks, names, seed: int) -> None:
+    chosen = config()
+    network = create_network(chosen.model, tasks, chosen.dtype)
+    inputs, lengths = jnp.zeros((1, 64, 130)), jnp.full(1, 64)
+    keys = jax.random.split(jax.random.key(seed), len(names))
+    params = jax.vmap(lambda key: network.init(key, inputs, lengths, None)["params"])(keys)
+    x = llds.extract(babble(2.0))
+    shift = np.arange(len(names), dtype=np.float32)[:, None]
+    normalisers = Normaliser(x.mean(axis=0) + shift, x.std(axis=0) + 1.0 + shift)
+    info = {
+        "config": chosen.to_dict(),
+        "tasks": {task.name: list(task.classes) for task in tasks},
+        "dataset": {"name": "speech/made_up", "options": {"pitch_window": 0.06}},
+    }
+    training = SimpleNamespace(info=info, names=names, normalisers=normalisers)
+    best = SimpleNamespace(params=params, loss=np.zeros(1), epoch=np.zeros(1, np.int32))
+    checkpoints = Checkpoints(path)
+    checkpoints.save(1, {"step": np.zeros(1)}, best, training, (1, 0))  # pyright: ignore
+    checkpoints.close()
