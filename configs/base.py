@@ -49,7 +49,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
                 "groups": 2,
                 "entries": 320,  # of each group's codebook
                 "code_dim": 128,
-                "embed_dim": 256,
+                "contrast_dim": 256,  # where predictions meet codes
                 "mask_probability": 0.65,
                 "mask_length": 10,  # frames
                 "min_spans": 2,

@@ -17,11 +17,6 @@ from sersl_jax import cli
 if TYPE_CHECKING:
     from sersl_jax.inference import Ensemble
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
-_FORMAT = flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
-_OUT = flags.DEFINE_string("out", None, "Folder to write [the run's export_<format>].")
-_MEMBERS = flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
-
 VERSION = 1
 _FILES = {"safetensors": "model.safetensors", "stablehlo": "model.stablehlo"}
 _NO_ONNX = (
@@ -30,20 +25,35 @@ _NO_ONNX = (
 )
 
 
+def define_flags() -> None:
+    """The flags of the command."""
+    flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+    flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
+    flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's].")
+    flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
+
+
 def main(argv: Sequence[str]) -> None:
-    """Loads the run and writes it."""
+    """Exports what the command line names."""
     del argv
-    if not _CHECKPOINT.value:
+    chosen = flags.FLAGS
+    if not chosen.checkpoint:
         raise ValueError("name a run: python -m sersl_jax.export --checkpoint=runs/ssl1")
-    if _FORMAT.value not in _FILES:
-        known = _NO_ONNX if _FORMAT.value == "onnx" else "take safetensors or stablehlo"
-        raise ValueError(known if _FORMAT.value == "onnx" else f"--format={_FORMAT.value}: {known}")
-    out = Path(_OUT.value or Path(_CHECKPOINT.value, f"export_{_FORMAT.value}"))
+    out = Path(chosen.out or Path(chosen.checkpoint, f"export_{chosen.format}"))
+    run(chosen.checkpoint, chosen.format, out, chosen.members)
+    print(f"written: {out}/{_FILES[chosen.format]}, config.json, README.md")
+
+
+def run(checkpoint: str, format: str, out: Path, members: Sequence[str] | None = None) -> None:
+    """Loads a run and writes it to the folder `out`. Raises ValueError for an unknown format."""
+    if format == "onnx":
+        raise ValueError(_NO_ONNX)
+    if format not in _FILES:
+        raise ValueError(f"--format={format}: take {' or '.join(_FILES)}")
 
     from sersl_jax.recognizer import load
 
-    write(load(_CHECKPOINT.value).ensemble.select(_MEMBERS.value), _FORMAT.value, out)
-    print(f"written: {out}/{_FILES[_FORMAT.value]}, config.json, README.md")
+    write(load(checkpoint).ensemble.select(members), format, out)
 
 
 def write(ensemble: "Ensemble", format: str, out: Path) -> None:
@@ -195,4 +205,5 @@ print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch classes], as in 
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main)

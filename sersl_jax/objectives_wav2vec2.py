@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -73,7 +74,7 @@ class Wav2Vec2:
             mask_key, num_frames(lengths), num_frames(batch["inputs"].shape[1]),
             self.mask_probability, self.mask_length, self.min_spans,
         )  # fmt: skip
-        out = self.model.apply(
+        out: Any = self.model.apply(
             {"params": params}, batch["inputs"], lengths, masked, temperature,
             None if key is None else model_key,
         )  # fmt: skip
@@ -143,7 +144,7 @@ def collapse_warning(means: Mapping[str, float], entries: int, share: float = 0.
 
 def create_wav2vec2(config: ModelConfig, dtype: str) -> Wav2Vec2:
     """The objective of `config.model`."""
-    chosen = config["wav2vec2"]
+    chosen: Any = dict(config)["wav2vec2"]
     fields = ("mask_probability", "mask_length", "min_spans", "num_negatives")
     network = create_pretrain_network(config, dtype)
     return Wav2Vec2(network, *(chosen[n] for n in fields), temperature=(*chosen["temperature"],))

@@ -12,10 +12,10 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import flags
@@ -26,26 +26,31 @@ from sersl_jax import cli
 if TYPE_CHECKING:
     from sersl_jax.recognizer import Prediction, Recognizer
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
-_MEMBERS = flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
-_TIMELINE = flags.DEFINE_bool("timeline", False, "A prediction for every window.")
-_WINDOW = flags.DEFINE_float("window", 2.0, "Length of the timeline's windows, in s.")
-_HOP = flags.DEFINE_float("hop", 0.5, "From window to window, in s.")
-_FORMAT = flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "Of what is printed.")
-_EMBEDDINGS = flags.DEFINE_string("embeddings", None, "Also writes the representations: X.npz.")
-_ABSTAIN = flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.")
-
 _MANY = 10  # files from which on progress is shown
 Row = tuple[str, "Prediction"]
 
 
 @dataclass(frozen=True)
+class Options:
+    """The command's flags; see `define_flags`."""
+
+    checkpoint: str
+    members: Sequence[str] | None = None
+    timeline: bool = False
+    window: float = 2.0
+    hop: float = 0.5
+    format: str = "table"
+    embeddings: str | None = None
+    abstain: float = 0.0
+
+
+@dataclass(frozen=True)
 class Format:
-    """How rows become text: `label` abstains, with None."""
+    """How rows become text."""
 
     classes: tuple[str, ...]
     timeline: bool
-    label: Callable[["Prediction"], str | None]
+    abstain: float
 
     def json(self, rows: Iterator[Row]) -> None:
         """A list of objects."""
@@ -77,33 +82,56 @@ class Format:
                 flush=True,
             )
 
+    def label(self, found: "Prediction") -> str | None:
+        """None where the most probable class is less probable than `abstain`."""
+        return found.label if found.confidence >= self.abstain else None
+
     def _object(self, file: str, found: "Prediction") -> dict:
         window = {"start": found.start, "end": found.end} if self.timeline else {}
         label = {"label": self.label(found), "probabilities": found.probabilities}
         return {"file": file, **window, **label}
 
 
+def define_flags() -> None:
+    """The flags of the command."""
+    flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+    flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
+    flags.DEFINE_bool("timeline", False, "A prediction for every window.")
+    flags.DEFINE_float("window", 2.0, "Length of the timeline's windows, in s.")
+    flags.DEFINE_float("hop", 0.5, "From window to window, in s.")
+    flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "Of what is printed.")
+    flags.DEFINE_string("embeddings", None, "Also writes the representations: X.npz.")
+    flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.")
+
+
 def main(argv: Sequence[str]) -> int:
-    """Loads the run, predicts every file, prints; returns the exit code."""
-    if not _CHECKPOINT.value or len(argv) < 2:
+    """Predicts the files that the command line names; returns the exit code."""
+    if not flags.FLAGS.checkpoint or len(argv) < 2:
         raise ValueError(
             "name a run and the files: python -m sersl_jax.predict --checkpoint=runs/ssl1 clip.wav"
         )
-    files = list(expand(argv[1:]))
-    recognizer = _load(_CHECKPOINT.value)
-    table = Format(recognizer.labels, _TIMELINE.value, _decide)
-    answers = _Answers(recognizer, files)
-    getattr(table, _FORMAT.value)(iter(answers))
-    if _EMBEDDINGS.value:
-        answers.write_embeddings(Path(_EMBEDDINGS.value))
+    values: dict[str, Any] = {f.name: flags.FLAGS[f.name].value for f in fields(Options)}
+    return run(argv[1:], Options(**values))
+
+
+def run(arguments: Sequence[str], options: Options) -> int:
+    """Loads the run, predicts every file, prints; returns the exit code."""
+    files = list(expand(arguments))
+    recognizer = _load(options.checkpoint)
+    answers = _Answers(recognizer, files, options)
+    form = Format(recognizer.labels, options.timeline, options.abstain)
+    getattr(form, options.format)(iter(answers))
+    if options.embeddings:
+        answers.write_embeddings(Path(options.embeddings))
     return int(answers.failed)
 
 
 class _Answers:
     """Iterates over (file, prediction) of all good files; tells of the others on stderr."""
 
-    def __init__(self, recognizer: "Recognizer", files: Sequence[str]):
-        self.recognizer, self.files, self.failed = recognizer, files, False
+    def __init__(self, recognizer: "Recognizer", files: Sequence[str], options: Options):
+        self.recognizer, self.files, self.options = recognizer, files, options
+        self.failed = False
         self.embedded: list[tuple[str, float, float, np.ndarray]] = []
 
     def __iter__(self) -> Iterator[Row]:
@@ -120,14 +148,15 @@ class _Answers:
         return None if len(self.files) >= _MANY else True  # None: where stderr is a terminal
 
     def _all(self, paths: Sequence[str]) -> Iterator["list[Prediction] | Exception"]:
-        if not _TIMELINE.value:
-            for found in self.recognizer.predict_all(paths, members=_MEMBERS.value):
+        options = self.options
+        if not options.timeline:
+            for found in self.recognizer.predict_all(paths, members=options.members):
                 yield found if isinstance(found, Exception) else [found]
             return
         for path in paths:
             try:
                 yield self.recognizer.timeline(
-                    path, None, _WINDOW.value, _HOP.value, _MEMBERS.value
+                    path, None, options.window, options.hop, options.members
                 )
             except (ValueError, OSError) as error:
                 yield error
@@ -136,7 +165,7 @@ class _Answers:
         common = [note for note in found[0].notes if all(note in f.notes for f in found)]
         if common:
             tqdm.write(f"note: {file}: {', '.join(common)}", sys.stderr)
-        if _EMBEDDINGS.value:
+        if self.options.embeddings:
             self.embedded += [(file, f.start, f.end, f.embedding) for f in found]
         return found
 
@@ -202,10 +231,6 @@ def _load(checkpoint: str) -> "Recognizer":
     return load(checkpoint)
 
 
-def _decide(found: "Prediction") -> str | None:
-    return found.label if found.confidence >= _ABSTAIN.value else None
-
-
 def _line(file: str, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return f"{file}: no such file"
@@ -216,4 +241,5 @@ def _line(file: str, error: Exception) -> str:
 
 
 if __name__ == "__main__":
+    define_flags()
     cli.run(main)

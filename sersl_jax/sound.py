@@ -123,7 +123,7 @@ def cut_windows(
 
 
 def create_waveform(
-    samples: Shaped[np.ndarray, "samples *channels"], sample_rate: int | None
+    samples: Shaped[np.ndarray, "original *channels"], sample_rate: int | None
 ) -> Waveform:
     """Mono float32 at 16 kHz of samples as other programs give them.
 

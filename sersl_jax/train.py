@@ -176,8 +176,8 @@ def fit(
 ) -> tuple[Engine, Best]:
     """Trains to the end, from the latest checkpoint in `directory` where there is one.
 
-    Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is not
-    finite. SIGTERM saves and exits with 143.
+    Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is
+    not finite. SIGTERM saves and exits with 143.
     """
     engine = create_engine(training, config, program)
     loop = _Loop(engine, Checkpoints(directory), workdir)

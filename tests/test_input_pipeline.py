@@ -54,7 +54,7 @@ def test_a_members_batches_and_their_order_do_not_depend_on_the_others():
 def test_resident_and_streamed_batches_are_the_same(dtype):
     corpus = made_up.corpus()
     storage = input_pipeline.create_storage(corpus, speaker_statistics(corpus), dtype)
-    resident = input_pipeline.create_resident(corpus, storage)
+    resident = jax.device_put(input_pipeline.create_resident(corpus, storage))
     step = input_pipeline.Step(64, np.array([[3, 7, -1], [59, 0, 1]], np.int32))
     gathered = jax.vmap(lambda indices: resident.gather(indices, 64))(step.indices)
     read = input_pipeline.read_batch(corpus, storage, step)

@@ -104,13 +104,15 @@ def test_a_checkpoint_of_another_network_is_refused(run, data_dir, tmp_path):
         stages.run(config, tmp_path / "misfit")
 
 
-def test_all_ablations_together_are_runs_of_their_own(data_dir, tmp_path):
+def test_ablations_trained_together_are_runs_of_their_own(data_dir, tmp_path):
     config = shrink(table3.get_config(), data_dir)
+    for name in ("ssl2", "ssl3", "ssl4"):
+        del config.pretrain.members[name]
     config.pretrain.epochs = config.finetune.epochs = config.finetune.num_splits = 1
     stages.run(config, tmp_path)
-    names = {json.loads((tmp_path / f"ssl{k}" / "results.json").read_text())["config"]["name"]
-             for k in range(1, 6)}  # fmt: skip
-    assert names == {"ssl1", "ssl2", "ssl3", "ssl4", "ssl5"}
+    for name in ("ssl1", "ssl5"):
+        results = json.loads((tmp_path / name / "results.json").read_text())
+        assert results["config"]["name"] == name
 
 
 def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
@@ -36,7 +37,8 @@ def expected(waveform, member):
     network = create_network(model, (Task("emotion", CLASSES),), "float32")
     params = jax.tree.map(lambda leaf: leaf[member], found.params)
     x = (llds.extract(waveform) - found.mean[member]) / found.std[member]
-    logits = network.apply({"params": params}, x[None], np.array([len(x)]), None)["emotion"][0]
+    inputs = (jnp.asarray(x)[None], jnp.array([len(x)]), None)
+    logits = network.apply({"params": params}, *inputs)["emotion"][0]
     return scipy.special.softmax(logits / (0.5, 2.0)[member])
 
 
@@ -61,7 +63,8 @@ def test_members_go_by_split_or_by_number(recognizer):
 
 
 def test_batches_of_any_lengths_equal_one_after_the_other_in_order(recognizer):
-    sounds = [babble(seconds, seed) for seed, seconds in enumerate((0.3, 4.1, 1.0, 2.5, 0.9, 1.0))]
+    lengths = (0.3, 4.1, 1.0, 2.5, 0.9, 1.0)
+    sounds = [babble(4.1, seed)[: int(16_000 * seconds)] for seed, seconds in enumerate(lengths)]
     together = list(recognizer.predict_all(sounds, 16_000))
     for sound, found in zip(sounds, together, strict=True):
         alone = recognizer.predict(sound, 16_000)
@@ -101,7 +104,7 @@ def test_doubtful_sound_is_noted(recognizer):
     silent, clipped = np.zeros(16_000), np.clip(100 * babble(2.0), -1, 1)
     assert recognizer.predict(silent, 16_000).notes == ("silent",)
     assert recognizer.predict(clipped, 16_000).notes == ("clipped",)
-    assert recognizer.predict(babble(0.3), 16_000).notes == ("very short",)
+    assert recognizer.predict(babble(2.0)[:4800], 16_000).notes == ("very short",)
 
 
 def test_timeline_predicts_each_window_as_a_clip(recognizer, tmp_path):
@@ -111,7 +114,7 @@ def test_timeline_predicts_each_window_as_a_clip(recognizer, tmp_path):
     cut = recognizer.predict(audio.read(path, 1.0, 3.0), 16_000)
     np.testing.assert_allclose(values(timeline[2]), values(cut), atol=1e-6)
     assert [(f.start, f.end) for f in recognizer.timeline(path, window=9.0)] == [(0.0, 4.2)]
-    with pytest.raises(ValueError, match="hop=0.0 s positive"):
+    with pytest.raises(ValueError, match=r"hop=0.0 s positive"):
         recognizer.timeline(path, hop=0.0)
 
 
@@ -134,7 +137,7 @@ def test_a_stream_equals_the_timeline_once_its_window_is_full(recognizer):
         size = int(random.integers(0, 9000))
         live += stream.push(sound[:size])
         sound = sound[size:]
-    early = [found for found in live if found.end - found.start < 1.0]
+    early = [found for found in live if found.end - found.start < 0.99]
     assert [round(found.end, 3) for found in early] == [0.2, 0.6]
     assert [f.end for f in live[len(early) :]] == [f.end for f in timeline]
     for now, later in zip(live[len(early) :], timeline, strict=True):
@@ -181,9 +184,9 @@ def test_errors_stand_in_their_place(recognizer, tmp_path):
 def test_a_folder_that_is_no_run_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="none is no folder"):
         sersl_jax.load(tmp_path / "none")
-    with pytest.raises(ValueError, match="holds no run; give a run's directory"):
+    with pytest.raises(ValueError, match=r"holds no run; give a run's directory"):
         sersl_jax.load(tmp_path)
-    with pytest.raises(ValueError, match="several runs: give one of .*tiny"):
+    with pytest.raises(ValueError, match=r"several runs: give one of .*tiny"):
         sersl_jax.load(trained_run().parent)
     shutil.copytree(trained_run(), tmp_path / "run")
     info = tmp_path / "run" / "finetune" / "0-1" / "1" / "info" / "metadata"

@@ -64,9 +64,12 @@ _kept = []  # until the tests end
 def _save(path: Path, tasks, names, seed: int) -> None:
     chosen = config()
     network = create_network(chosen.model, tasks, chosen.dtype)
-    inputs, lengths = jnp.zeros((1, 64, 130)), jnp.full(1, 64)
-    keys = jax.random.split(jax.random.key(seed), len(names))
-    params = jax.vmap(lambda key: network.init(key, inputs, lengths, None)["params"])(keys)
+    inputs = (jnp.zeros((1, 64, 130)), jnp.full(1, 64), None)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
+    random = np.random.default_rng(seed)
+    params = jax.tree.map(
+        lambda leaf: random.normal(0.0, 0.2, (len(names), *leaf.shape)).astype(np.float32), shapes
+    )
     x = llds.extract(babble(2.0))
     shift = np.arange(len(names), dtype=np.float32)[:, None]
     normalisers = Normaliser(x.mean(axis=0) + shift, x.std(axis=0) + 1.0 + shift)

@@ -81,11 +81,11 @@ def create_pretrain_network(config: ModelConfig, dtype: str) -> PretrainNet:
     """wav2vec 2.0's network around the same encoder, which is never causal here."""
     check(config)
     chosen = config["wav2vec2"]
-    fields = ("embed_dim", "groups", "entries", "code_dim")
+    fields = ("groups", "entries", "code_dim", "contrast_dim")
     return PretrainNet(
         create_embedding(config, dtype),
         create_encoder({**config, "causal": False}, dtype),
         ContrastiveHead(
-            *(chosen[name] for name in fields), config["dim"], config["dropout"]["embedding"]
+            config["dim"], *(chosen[name] for name in fields), config["dropout"]["embedding"]
         ),
     )

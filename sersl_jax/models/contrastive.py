@@ -93,7 +93,8 @@ def perplexity(
     """exp of the entropy of the mean over masked frames: how many entries are in use."""
     weights = masked / jnp.maximum(masked.sum(), 1)
     mean = jnp.einsum("bfge,bf->ge", probabilities, weights)
-    return jnp.exp(jax.scipy.special.entr(mean).sum(axis=-1))
+    # 1e-7 as in fairseq: an entry that no frame takes must not have an infinite gradient.
+    return jnp.exp(-(mean * jnp.log(mean + 1e-7)).sum(axis=-1))
 
 
 def diversity(

@@ -14,8 +14,8 @@ from sersl_jax.models.transformer import uniform_fan_in
 Logits = dict[str, Float[Array, "batch outputs"]]
 
 
-def valid(lengths: Int[Array, " batch"], size: int) -> Bool[Array, "batch {size}"]:
-    """True where a position lies within its row's length."""
+def valid(lengths: Int[Array, " batch"], size: Any) -> Bool[Array, "batch time"]:
+    """True where a position lies within its row's length; `size` is symbolic in `jax.export`."""
     return jnp.arange(size) < lengths[:, None]
 
 

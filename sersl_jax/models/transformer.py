@@ -25,7 +25,7 @@ Mask = Bool[Array, "batch frames"]
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 
 
-def sinusoids(num_frames: int | Any, dim: int) -> Float[np.ndarray | Array, "frames dim"]:
+def sinusoids(num_frames: Any, dim: int) -> Float[np.ndarray | Array, "frames dim"]:
     """Fixed positions, sines then cosines, counted from 1 (Eq. 1's E_pos)."""
     half = dim // 2
     frequencies = np.exp(np.arange(half) * (-math.log(10_000.0) / (half - 1)))

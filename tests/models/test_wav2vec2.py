@@ -88,7 +88,8 @@ def test_too_short_a_batch_says_so(embed):
 
 def test_gradient_scale_freezes_or_slows_the_convolutions_alone():
     x, n = noise(2, 800), jnp.array([800, 100])
-    params = small.jit(lambda: small.embedding().init(jax.random.key(0), x, n, None))()["params"]
+    init = small.embedding().init
+    params = small.random_params(lambda key: init(key, x, n, None)["params"])
 
     def gradient(scale):
         module = small.embedding(gradient_scale=scale)
@@ -107,7 +108,7 @@ def test_silence_and_rows_without_a_frame_stay_finite():
     net = SerNet(small.embedding(), small.encoder(), {"emotion": 3}, "mean", 0.2)
     x = jnp.stack([jnp.zeros(800), jnp.ones(800), noise(800)])
     n = jnp.array([800, 800, 0])
-    params = small.jit(lambda: net.init(jax.random.key(0), x, n, None))()["params"]
+    params = small.random_params(lambda key: net.init(key, x, n, None)["params"])
     assert params.keys() == {"embed", "encoder", "head_emotion"}
     loss = small.jit(
         jax.value_and_grad(
