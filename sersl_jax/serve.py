@@ -1,0 +1,239 @@
+"""A page for a trained run: `python -m sersl_jax.serve --checkpoint=runs/ssl1`.
+
+Upload a recording, record one or pick an example; see probabilities and a timeline, take them along
+as CSV. Needs the extra `demo` (Gradio). Only this computer can reach the page unless `--host` says
+otherwise; nothing is sent elsewhere, and uploads are deleted after an hour.
+"""
+
+import csv
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from absl import flags
+
+from sersl_jax import cli
+from sersl_jax.features import audio
+from sersl_jax.features.audio import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import gradio
+    from matplotlib.figure import Figure
+
+    from sersl_jax.recognizer import Prediction, Recognizer
+
+_HOUR = 3600  # s
+_MOST_EXAMPLES = 12
+_ENVELOPE = 2000  # points of the drawn waveform
+
+
+def define_flags() -> None:
+    """The flags of the command."""
+    flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+    flags.DEFINE_string("host", "127.0.0.1", "Address; 0.0.0.0 lets others reach the page.")
+    flags.DEFINE_integer("port", 7860, "Port.")
+    flags.DEFINE_float("max_seconds", 600.0, "Longest recording that is taken.")
+    flags.DEFINE_integer("max_megabytes", 50, "Largest upload that is taken.")
+    flags.DEFINE_string("examples", None, "Folder of example recordings [made-up voices].")
+
+
+def main(argv: Sequence[str]) -> None:
+    """Loads the run and serves until interrupted."""
+    del argv
+    chosen = flags.FLAGS
+    if not chosen.checkpoint:
+        raise ValueError("name a run: python -m sersl_jax.serve --checkpoint=runs/ssl1")
+    _import_gradio()  # before the run is read, to tell at once that it's missing
+
+    from sersl_jax.recognizer import load
+
+    recognizer = load(chosen.checkpoint)
+    recognizer.timeline(np.zeros(2 * SAMPLE_RATE, np.float32), SAMPLE_RATE)  # compiles
+    with tempfile.TemporaryDirectory() as folder:
+        examples = (
+            list_examples(Path(chosen.examples)) if chosen.examples else made_up(Path(folder))
+        )
+        page = create_page(Analysis(recognizer, chosen.max_seconds, Path(folder)), examples)
+        launch(page, examples, chosen.host, chosen.port, chosen.max_megabytes)
+
+
+def launch(
+    page: "gradio.Blocks",
+    examples: dict[str, Path],
+    host: str,
+    port: int | None,
+    megabytes: int,
+    wait: bool = True,
+) -> str:
+    """Serves the page, until interrupted or (without `wait`) closed; returns its address.
+
+    A port of None takes the first free one from 7860 on.
+    """
+    _, url, _ = page.queue(max_size=16).launch(
+        server_name=host,
+        server_port=port,
+        max_file_size=f"{megabytes}mb",
+        allowed_paths=[str(path) for path in examples.values()],
+        footer_links=["api"],
+        share=False,
+        ssr_mode=False,
+        show_error=True,
+        prevent_thread_lock=not wait,
+    )
+    return url
+
+
+def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Blocks":
+    """The page; `examples` maps what is shown to recordings."""
+    gradio = _import_gradio()
+
+    def analyse(path: str | None) -> tuple[Any, ...]:
+        try:
+            return analysis(path)
+        except (ValueError, OSError) as error:
+            raise gradio.Error(str(error), duration=None, print_exception=False) from None
+
+    title = "Speech emotion recognition"
+    with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as page:
+        gradio.Markdown(f"# {title}\n\n{analysis.description}")
+        with gradio.Row():
+            with gradio.Column():
+                sound = gradio.Audio(
+                    label="Recording", sources=["upload", "microphone"], type="filepath",
+                    buttons=["download"],
+                )  # fmt: skip
+                button = gradio.Button("Recognise", variant="primary")
+                gradio.Examples(
+                    [[str(path)] for path in examples.values()], sound, label="Examples",
+                    example_labels=list(examples), cache_examples=False,
+                )  # fmt: skip
+            with gradio.Column():
+                label = gradio.Label(label="Emotion")
+                notes = gradio.Markdown()
+        plot = gradio.Plot(show_label=False)
+        table = gradio.DownloadButton("Download as CSV", interactive=False)
+        outputs = [label, notes, plot, table]
+        button.click(analyse, sound, outputs, concurrency_limit=1, api_name="recognise")
+    return page
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What the page shows of a recording of at most `max_seconds`; CSVs go to `folder`."""
+
+    recognizer: "Recognizer"
+    max_seconds: float
+    folder: Path
+
+    @property
+    def description(self) -> str:
+        """For the head of the page."""
+        config = self.recognizer.ensemble.info["config"]
+        return (
+            f"Model `{config['name']}`, the mean over {len(self.recognizer.members)} members: "
+            f"{', '.join(self.recognizer.labels)}. Recordings of up to {self.max_seconds:.0f} s; "
+            "they stay on the computer that runs this page and are deleted after an hour."
+        )
+
+    def __call__(self, path: str | None) -> tuple[Any, ...]:
+        """Probabilities, notes, a picture, and the download button's new state.
+
+        Raises ValueError or OSError for what is no usable recording, without the folder's name.
+        """
+        if path is None:
+            raise ValueError("Upload or record something first.")
+        gradio = _import_gradio()
+        try:
+            waveform = audio.read(path, 0.0, self.max_seconds + 1.0)
+        except (ValueError, OSError) as error:
+            raise ValueError(str(error).replace(path, Path(path).name)) from None
+        if len(waveform) > self.max_seconds * SAMPLE_RATE:
+            raise ValueError(f"The recording is longer than {self.max_seconds:.0f} s: cut it.")
+        whole = self.recognizer.predict(waveform, SAMPLE_RATE)
+        timeline = self.recognizer.timeline(waveform, SAMPLE_RATE)
+        notes = f"**Take care:** the recording is {', '.join(whole.notes)}." if whole.notes else ""
+        target = Path(tempfile.mkdtemp(dir=self.folder), f"{Path(path).stem}.csv")
+        _write_csv(target, timeline)
+        table = gradio.DownloadButton(value=str(target), interactive=True)
+        return whole.probabilities, notes, draw(waveform, timeline), table
+
+
+def draw(waveform: np.ndarray, timeline: "Sequence[Prediction]") -> "Figure":
+    """Waveform, spectrogram and probabilities over one axis of time."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6), layout="constrained")
+    above, middle, below = figure.subplots(3, sharex=True, height_ratios=(1, 2, 2))
+    size = -(-len(waveform) // _ENVELOPE)
+    pieces = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
+    times = np.arange(len(pieces)) * size / SAMPLE_RATE
+    above.fill_between(times, pieces.min(axis=1), pieces.max(axis=1), linewidth=0.5)
+    above.set_ylabel("waveform")
+    audible = waveform + 1e-5 * np.random.default_rng(0).standard_normal(len(waveform))
+    window = min(512, len(waveform))
+    middle.specgram(audible, window, SAMPLE_RATE, noverlap=window // 2, cmap="magma", vmin=-120)
+    middle.set_ylabel("Hz")
+    _draw_timeline(below, timeline)
+    below.set(xlabel="s", ylabel="probability", ylim=(0, 1), xlim=(0, len(waveform) / SAMPLE_RATE))
+    below.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def _draw_timeline(axes: Any, timeline: "Sequence[Prediction]") -> None:
+    """Every window's probabilities, stacked, in steps around the windows' centres."""
+    centres = np.array([(found.start + found.end) / 2 for found in timeline])
+    between = (centres[1:] + centres[:-1]) / 2
+    edges = np.concatenate([[timeline[0].start], between, [timeline[-1].end]])
+    floor = np.zeros(len(timeline))
+    for label in timeline[0].probabilities:
+        values = np.array([found.probabilities[label] for found in timeline])
+        axes.stairs(floor + values, edges, baseline=floor, fill=True, label=label, alpha=0.8)
+        floor = floor + values
+
+
+def list_examples(folder: Path) -> dict[str, Path]:
+    """The recordings in `folder`. Raises ValueError where there are none."""
+    from sersl_jax.corpora.folder import SUFFIXES
+
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise ValueError(f"--examples={folder} holds no sound or video")
+    return {path.stem: path.absolute() for path in paths[:_MOST_EXAMPLES]}
+
+
+def made_up(folder: Path) -> dict[str, Path]:
+    """Babble of a made-up voice, as in the embedded corpus, one recording an emotion."""
+    from sersl_jax.corpora import synthetic
+
+    root = synthetic.write_speech(folder / "voices", num_speakers=1, clips_per_speaker=6)
+    paths = sorted((root / "media").glob("*.wav"))
+    return {f"made-up {name}": p for name, p in zip(synthetic.CLASSES, paths, strict=True)}
+
+
+def _write_csv(target: Path, timeline: "Sequence[Prediction]") -> None:
+    with target.open("w", newline="") as file:
+        writer = csv.writer(file)
+        names = [f"p_{label}" for label in timeline[0].probabilities]
+        writer.writerow(["start", "end", "label", *names])
+        for found in timeline:
+            writer.writerow([found.start, found.end, found.label, *found.probabilities.values()])
+
+
+def _import_gradio() -> Any:
+    """Gradio, with all it would report home turned off. Raises ValueError without it."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        import gradio
+    except ImportError:
+        raise ValueError("the page needs Gradio: pip install 'sersl_jax[demo]'") from None
+    return gradio
+
+
+if __name__ == "__main__":
+    define_flags()
+    cli.run(main)

@@ -1,0 +1,109 @@
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio", reason="needs the extra demo")
+import httpx
+
+import sersl_jax
+from sersl_jax import serve
+from tests.trained_run import CLASSES, babble, trained_run, write_wav
+
+MEGABYTES, SECONDS = 1, 8.0
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+
+
+@pytest.fixture(scope="module")
+def analysis(tmp_path_factory):
+    return serve.Analysis(sersl_jax.load(trained_run()), SECONDS, tmp_path_factory.mktemp("csv"))
+
+
+@pytest.fixture(scope="module")
+def url(analysis, tmp_path_factory):
+    examples = serve.made_up(tmp_path_factory.mktemp("examples"))
+    page = serve.create_page(analysis, examples)
+    yield serve.launch(page, examples, "127.0.0.1", None, MEGABYTES, wait=False)
+    page.close()
+
+
+def call(url: str, path: str) -> str:
+    """What the page's function answers for a file."""
+    data = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    event = httpx.post(f"{url}gradio_api/call/recognise", json=data).json()["event_id"]
+    return httpx.get(f"{url}gradio_api/call/recognise/{event}", timeout=60).text
+
+
+def upload(url: str, path: Path) -> httpx.Response:
+    with path.open("rb") as file:
+        return httpx.post(f"{url}gradio_api/upload", files={"files": file})
+
+
+def test_analysis_gives_probabilities_notes_a_picture_and_a_table(analysis, tmp_path):
+    path = write_wav(tmp_path / "a.wav", babble(4.0))
+    probabilities, notes, figure, button = analysis(str(path))
+    assert sum(probabilities.values()) == pytest.approx(1)
+    assert notes == ""
+    assert [axes.get_ylabel() for axes in figure.axes] == ["waveform", "Hz", "probability"]
+    rows = list(csv.DictReader(Path(button.value["path"]).read_text().splitlines()))
+    assert [row["start"] for row in rows] == ["0.0", "0.5", "1.0", "1.5", "2.0"]
+    silent = write_wav(tmp_path / "silent.wav", np.zeros(3000))
+    assert analysis(str(silent))[1] == "**Take care:** the recording is silent."
+
+
+def test_recordings_that_cannot_be_used_are_told_without_their_folder(analysis, tmp_path):
+    with pytest.raises(ValueError, match=r"^The recording is longer than 8 s"):
+        analysis(str(write_wav(tmp_path / "long.wav", np.zeros(140_000))))
+    (tmp_path / "text.wav").write_text("hello")
+    with pytest.raises(ValueError, match=r"^text.wav: not readable as sound"):
+        analysis(str(tmp_path / "text.wav"))
+    with pytest.raises(ValueError, match="Upload or record something first"):
+        analysis(None)
+
+
+def test_uploads_are_limited_and_other_files_out_of_reach(url, tmp_path):
+    good = write_wav(tmp_path / "good.wav", babble(2.0))
+    stored = upload(url, good).json()[0]
+    assert "event: complete" in call(url, stored)
+    (tmp_path / "huge.wav").write_bytes(bytes(2 * 1024 * 1024))
+    assert upload(url, tmp_path / "huge.wav").status_code == 413
+    secret = tmp_path / "secret.txt"
+    secret.write_text("secret")
+    for path in (str(secret), "/etc/passwd", f"{stored}/../../../../etc/passwd"):
+        assert "event: error" in call(url, path)
+        assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_examples_are_told_to_be_recordings(tmp_path):
+    with pytest.raises(ValueError, match="holds no sound or video"):
+        serve.list_examples(tmp_path)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_page_in_a_browser(url, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    path = write_wav(tmp_path / "a.wav", babble(3.0))
+    asked = []
+    with playwright.sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        page.set_input_files("input[type=file]", path)
+        page.wait_for_selector("#waveform", timeout=20_000)
+        page.click("button:has-text('Recognise')")
+        page.wait_for_selector("[data-testid=label-output-value]", timeout=60_000)
+        label = page.inner_text("[data-testid=label-output-value]")
+        with page.expect_download() as download:
+            page.click("text=Download as CSV")
+        rows = list(csv.DictReader(Path(download.value.path()).read_text().splitlines()))
+        browser.close()
+    assert label in CLASSES
+    assert len(rows) == 3
+    assert {u for u in asked if not u.startswith((url, "data:", "blob:"))} == set(), json.dumps(
+        asked
+    )
