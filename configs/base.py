@@ -48,9 +48,9 @@ def get_config(argument: str = "demo") -> ConfigDict:
                 "gradient_scale": 0.1,  # of the gradient into the convolutions
                 "groups": 2,
                 "entries": 320,  # of each group's codebook
-                "code_dim": 128,
+                "code_dim": 256,  # of both groups' entries side by side
                 "contrast_dim": 256,  # where predictions meet codes
-                "mask_probability": 0.65,
+                "mask_probability": 0.065,  # that a span starts at a frame
                 "mask_length": 10,  # frames
                 "min_spans": 2,
                 "num_negatives": 100,

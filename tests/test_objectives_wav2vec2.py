@@ -4,9 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.objectives_wav2vec2 import WEIGHTS as DEFAULTS
-from sersl_jax.objectives_wav2vec2 import collapse_warning
+from sersl_jax.objectives_wav2vec2 import collapse_warning, create_wav2vec2
 from tests.models import wav2vec2_small as small
 from tests.models.test_wav2vec2 import GOLDENS
 from tests.models.test_wav2vec2 import WEIGHTS as HUGGINGFACE
@@ -136,3 +137,18 @@ def test_collapse_is_reported_with_what_to_try():
     message = collapse_warning(fine | {"codebook_perplexity_2": 2.0}, 320)
     assert "group 2 (2.0) of 320 entries" in message
     assert "learning rate" in message
+
+
+def test_configured_network_has_fairseqs_sizes():
+    config = base.get_config().model
+    config.embed = "waveform"
+    objective = create_wav2vec2(config, "float32")
+    params = jax.eval_shape(objective.init, jax.random.key(0), batch())
+    shapes = jax.tree.map(jnp.shape, params["head_contrastive"])
+    assert shapes["mask_embedding"] == (130,)
+    assert shapes["quantizer"]["codebook"] == (2, 320, 128)
+    assert shapes["project_context"]["kernel"] == (130, 256)
+    assert shapes["project_targets"]["kernel"] == (256, 256)
+    _, metrics = jax.eval_shape(objective.loss, params, batch(), WEIGHTS, jax.random.key(0), ZERO)
+    assert {"codebook_perplexity_1", "codebook_perplexity_2"} < metrics.keys()
+    assert objective.mask_probability * objective.mask_length == pytest.approx(0.65)

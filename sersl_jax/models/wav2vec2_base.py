@@ -79,7 +79,7 @@ class BaseContext(nn.Module):
             PostNormBlock,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, 0),
+            in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]  # a tuple is right
             length=self.num_layers,
         )(
             self.num_heads, self.ffn_dim, self.dropout, jax.default_backend() == "cpu",
