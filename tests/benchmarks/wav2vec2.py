@@ -3,7 +3,8 @@
 `train` pre-trains reduced networks on 20 minutes of CREMA-D (`SERSL_SHARED_DATA`, or
 ../shared/data), every seed from scratch, and prints held-out contrastive accuracy beside chance and
 the perplexity of both codebooks. `speed` times a training step beside `transformers`' (PyTorch,
-which must be installed).
+which must be installed); for the base model's convolutions: `speed --width=512 --layers=6 --dim=768
+--heads=12 --batch=1`.
 """
 
 import argparse
@@ -36,25 +37,25 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("what", choices=("train", "speed"))
-    parser.add_argument("--width", type=int, default=64, help="channels of the convolutions")
-    parser.add_argument("--layers", type=int, default=2, help="in each of the two stacks")
-    parser.add_argument("--dim", type=int, default=130, help="of the encoder")
-    parser.add_argument("--heads", type=int, default=10)
-    parser.add_argument("--groups", type=int, default=10, help="of the positional convolution")
+    parser.add_argument("--width", type=int, default=32, help="channels of the convolutions")
+    parser.add_argument("--layers", type=int, default=1, help="in each of the two stacks")
+    parser.add_argument("--dim", type=int, default=64, help="of the encoder")
+    parser.add_argument("--heads", type=int, default=4)
+    parser.add_argument("--groups", type=int, default=16, help="of the positional convolution")
     parser.add_argument("--batch", type=int, default=8, help="segments of 2 s")
     parser.add_argument("--minutes", type=float, default=20.0, help="of speech to train on")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--warmup", type=int, default=100)
-    parser.add_argument("--learning_rate", type=float, default=5e-4)
+    parser.add_argument("--learning_rate", type=float, default=2e-3)
     parser.add_argument("--decay", type=float, default=0.999995, help="of the Gumbel temperature")
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--gradient_scale", type=float, default=0.1)
     parser.add_argument("--diversity", type=float, default=WEIGHTS["diversity"])
     parser.add_argument("--penalty", type=float, default=WEIGHTS["features"])
-    parser.add_argument("--embedding_dropout", type=float, default=0.25)
+    parser.add_argument("--embedding_dropout", type=float, default=0.1)
     parser.add_argument("--entries", type=int, default=320)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--every", type=int, default=100, help="steps between printed lines")
+    parser.add_argument("--every", type=int, default=200, help="steps between printed lines")
     return parser.parse_args()
 
 
