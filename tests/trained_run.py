@@ -1,7 +1,9 @@
 """A run's directory with random parameters, made in a second; and recordings."""
 
 import functools
+import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import soundfile
+from ml_collections import ConfigDict
 
 from configs import base
 from sersl_jax.checkpoint import Checkpoints
@@ -50,19 +53,23 @@ def trained_run() -> Path:
     """Two fine-tuned members and the pre-trained model that they might have come from."""
     folder = tempfile.TemporaryDirectory()
     _kept.append(folder)
-    path = Path(folder.name, "tiny")
-    emotion = (Task("emotion", CLASSES),)
-    _save(path / "finetune" / "0-1", emotion, MEMBERS, seed=1)
-    (path / "finetune" / "0-1" / "temperatures.json").write_text("[0.5, 2.0]")
-    _save(path / "pretrain", (TASKS["energy"],), ("tiny",), seed=2)
+    path = write_run(Path(folder.name, "tiny"), config(), MEMBERS)
+    _save(path / "pretrain", config(), (TASKS["energy"],), ("tiny",), seed=2)
+    return path
+
+
+def write_run(path: Path, chosen: ConfigDict, names: Sequence[str]) -> Path:
+    """Fine-tuned members; the first one's temperature is 0.5, the others' 2."""
+    _save(path / "finetune" / "0-1", chosen, (Task("emotion", CLASSES),), names, seed=1)
+    temperatures = [0.5] + [2.0] * (len(names) - 1)
+    (path / "finetune" / "0-1" / "temperatures.json").write_text(json.dumps(temperatures))
     return path
 
 
 _kept = []  # until the tests end
 
 
-def _save(path: Path, tasks, names, seed: int) -> None:
-    chosen = config()
+def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
     network = create_network(chosen.model, tasks, chosen.dtype)
     inputs = (jnp.zeros((1, 64, 130)), jnp.full(1, 64), None)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
