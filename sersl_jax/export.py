@@ -5,6 +5,7 @@ XLA runtimes do), for any batch size and number of frames. `safetensors`: weight
 model card, as model hubs have them; `sersl_jax.load` and `predict --checkpoint` take the folder.
 """
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from sersl_jax.inference import Ensemble
 
 VERSION = 1
+_NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers"}
 _FILES = {"safetensors": "model.safetensors", "stablehlo": "model.stablehlo"}
 _NO_ONNX = (
     "--format=onnx is left out: no maintained converter takes the network with any batch size and "
@@ -50,6 +52,7 @@ def run(checkpoint: str, format: str, out: Path, members: Sequence[str] | None =
         raise ValueError(_NO_ONNX)
     if format not in _FILES:
         raise ValueError(f"--format={format}: take {' or '.join(_FILES)}")
+    _check_installed(format)
 
     from sersl_jax.recognizer import load
 
@@ -82,6 +85,7 @@ def load_safetensors(folder: Path) -> "Ensemble":
 
     Raises ValueError, naming the folder, where it is none or of another version.
     """
+    _check_installed("safetensors")
     from safetensors.numpy import load_file
 
     from sersl_jax.inference import create_ensemble
@@ -100,6 +104,11 @@ def load_safetensors(folder: Path) -> "Ensemble":
             node = node.setdefault(parent, {})
         node[leaf] = array
     return create_ensemble(weights, config["members"], config["training"])
+
+
+def _check_installed(format: str) -> None:
+    if importlib.util.find_spec(_NEEDS[format]) is None:
+        raise ValueError(f"{format} needs {_NEEDS[format]}: pip install 'sersl_jax[export]'")
 
 
 def _safetensors(ensemble: "Ensemble") -> bytes:

@@ -10,6 +10,9 @@ from sersl_jax import export
 from sersl_jax.features import llds
 from tests.trained_run import CLASSES, MEMBERS, babble, trained_run
 
+pytest.importorskip("safetensors", reason="needs the extra export")
+pytest.importorskip("flatbuffers", reason="needs the extra export")
+
 
 def run(out, format, members=None):
     export.run(str(trained_run()), format, out, members)
