@@ -20,6 +20,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
     config.seed = 0
     config.stages = ("pretrain", "finetune")
     config.dtype = "float32"  # of products; bfloat16 keeps parameters, softmax, loss in float32
+    config.profile = False  # --profile: a trace of one dispatch of each training
     config.checkpoint_seconds = 60.0  # at most this much work is lost
 
     config.model = ConfigDict(

@@ -11,7 +11,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 if TYPE_CHECKING:
-    from sersl_jax.train import Training
+    from sersl_jax.engine import Training
 
 VERSION = 1
 

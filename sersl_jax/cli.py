@@ -9,14 +9,14 @@ from absl import app, flags, logging
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
     """Runs `main(argv)` after absl has parsed the flags.
 
-    Errors that a user can mend (`ValueError`, `OSError`) end the command with one line on stderr
-    and exit code 2. `--verbosity=1` shows the traceback.
+    Errors that a user can mend (`ValueError`, `OSError`, `MemoryError`) end the command with one
+    line on stderr and exit code 2. `--verbosity=1` shows the traceback.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         try:
             sys.exit(main(argv))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, MemoryError) as error:
             if flags.FLAGS.verbosity >= 1:
                 raise
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

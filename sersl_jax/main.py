@@ -12,6 +12,7 @@ from ml_collections import ConfigDict, config_flags
 from sersl_jax import cli
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, such as ssl1.py.")
+_PROFILE = flags.DEFINE_bool("profile", False, "Trace a dispatch of each training.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's directory (default: runs/NAME).")
 
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str]) -> None:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
     config = _CONFIG.value
+    config.profile = config.profile or _PROFILE.value
     stages.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
 
 

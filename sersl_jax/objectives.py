@@ -40,6 +40,16 @@ class Objective(Protocol):
         """Loss to differentiate, and metrics; `key=None` evaluates (no dropout, no sampling)."""
         ...
 
+    def validation_loss(
+        self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]
+    ) -> Float[Array, ""]:
+        """The loss that chooses the best epoch, from an epoch's mean metrics."""
+        ...
+
+    def warning(self, means: Mapping[str, Any]) -> str | None:
+        """What the user should know of an epoch's mean metrics, if anything."""
+        ...
+
 
 @dataclass(frozen=True)
 class Multitask:
@@ -89,6 +99,10 @@ class Multitask:
             metrics[f"loss_{task.name}"] = (loss, count)
             metrics[f"accuracy_{task.name}"] = (correct.sum(where=scored, dtype=jnp.float32), count)
         return total, metrics
+
+    def warning(self, means: Mapping[str, Any]) -> str | None:
+        """Nothing can go wrong silently here."""
+        return None
 
     def validation_loss(
         self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]

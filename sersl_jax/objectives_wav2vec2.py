@@ -116,6 +116,10 @@ class Wav2Vec2:
             metrics[f"codebook_perplexity_{group + 1}"] = (used[group], any_masked)
         return losses, metrics
 
+    def warning(self, means: Mapping[str, Any]) -> str | None:
+        """Says when a codebook has collapsed."""
+        return collapse_warning(means, self.model.head_contrastive.entries)
+
     def validation_loss(
         self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]
     ) -> Float[Array, ""]:
@@ -123,7 +127,7 @@ class Wav2Vec2:
         return sum((weights[n] * means[f"loss_{n}"] for n in WEIGHTS), jnp.zeros(()))
 
 
-def collapse_warning(means: Mapping[str, float], entries: int, share: float = 0.02) -> str | None:
+def collapse_warning(means: Mapping[str, Any], entries: int, share: float = 0.02) -> str | None:
     """What to tell the user when a codebook is hardly used, or None when all is well.
 
     Args:

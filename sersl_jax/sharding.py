@@ -37,7 +37,8 @@ def put(tree, mesh: Mesh, *axes: str | None):
         if jax.process_count() == 1:
             return jax.device_put(leaf, sharding)
         leaf = np.asarray(leaf)
-        return jax.make_array_from_callback(leaf.shape, sharding, lambda part: leaf[part])
+        with jax.transfer_guard("allow"):  # as explicit as the `device_put` above
+            return jax.make_array_from_callback(leaf.shape, sharding, lambda part: leaf[part])
 
     return jax.tree.map(place, tree)
 
@@ -46,14 +47,16 @@ def fetch(tree):
     """Host copies of arrays that are spread over devices and processes."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
-    return multihost_utils.process_allgather(tree, tiled=True)
+    with jax.transfer_guard("allow"):
+        return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def any_process(flag: bool) -> bool:
     """True if `flag` holds on any process, so that all take the same turn."""
     if jax.process_count() == 1:
         return flag
-    return bool(multihost_utils.process_allgather(np.array(flag)).any())
+    with jax.transfer_guard("allow"):
+        return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def free_memory() -> int:

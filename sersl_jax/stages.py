@@ -1,36 +1,26 @@
-"""What a config's stages do: pre-training, and fine-tuning with its evaluation."""
+"""What a config's stages do: pre-training here, fine-tuning with its evaluation in `finetune`."""
 
 import json
-import sys
 import time
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
-import scipy.special
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from ml_collections import ConfigDict
 
-from sersl_jax import checkpoint, prepare, sharding
-from sersl_jax.corpus import Corpus, Normaliser, SpeakerStatistics, read_corpus, speaker_statistics
-from sersl_jax.evaluation import baselines, calibration, protocol, report, results
-from sersl_jax.evaluation.labels import LabelRule, create_labels, soft_targets
-from sersl_jax.input_pipeline import Resident, Storage, create_resident, create_storage
+from sersl_jax.corpus import Corpus, speaker_statistics
+from sersl_jax.engine import Training
+from sersl_jax.evaluation import protocol, results
+from sersl_jax.finetune import finetune
 from sersl_jax.models.build import create_network
 from sersl_jax.objectives import Multitask, Objective
 from sersl_jax.objectives_wav2vec2 import create_wav2vec2
-from sersl_jax.splits import Split
+from sersl_jax.stage_inputs import create_inputs, describe, open_corpus, stack
 from sersl_jax.tasks import TASKS, Task
-from sersl_jax.train import Engine, Training, fit, fresh_params
-
-# Saved activations of one frame of one member's batch, both stacks, float32.
-BYTES_PER_FRAME = 220_000
+from sersl_jax.train import fit
 
 
 def run(config: ConfigDict, workdir: Path, base: ConfigDict | None = None) -> None:
@@ -68,193 +58,15 @@ def pretrain(config: ConfigDict, workdir: Path) -> None:
         "pretrain",
         list(rows),
         objective,
-        *_inputs(config, corpus, statistics),
+        *create_inputs(config, corpus, statistics),
         [_of(corpus, train)] * len(rows),
         [_of(corpus, validation)] * len(rows),
-        _stack([normaliser] * len(rows)),
+        stack([normaliser] * len(rows)),
         {n: np.array([row[n] for row in rows.values()], np.float32) for n in rows[first]},
         seeds=[0] * len(rows),  # rows differ in weights alone
-        info=_info(config, corpus, tasks),
+        info=describe(config, corpus, tasks),
     )
     fit(training, config, workdir / "pretrain", workdir)
-
-
-def finetune(
-    config: ConfigDict, workdir: Path, place: Path, row: str, base: ConfigDict, began: float
-) -> None:
-    """Trains, tests and scores every split of the protocol; writes the results to `place`."""
-    if (place / "results.json").exists():
-        print(results.table(json.loads((place / "results.json").read_text())))
-        return
-    stage = config.finetune
-    corpus, truth, rule = label(open_corpus(config, stage), stage.label)
-    corpus_rows = _table(corpus, truth)
-    splits, warnings = create_splits(corpus_rows, config)
-    statistics = speaker_statistics(corpus)
-    inputs = _inputs(config, corpus, statistics)
-    loaded = _source(config, workdir, row)
-    predictions, program = [], None
-    for group in _groups(config, splits, corpus):
-        training = _split_training(config, inputs, statistics, corpus_rows, group, loaded)
-        directory = place / "finetune" / f"{splits.index(group[0])}-{splits.index(group[-1])}"
-        engine, best = fit(training, config, directory, place, program)
-        program = engine.program
-        predictions += _test(engine, best.params, corpus_rows, group, directory)
-    written = results.write(
-        place,
-        pd.concat(predictions, ignore_index=True),
-        splits,
-        {**config.to_dict(), "name": row},
-        stage.protocol,
-        rule,
-        {**_environment(), "seconds": round(time.time() - began, 1)},
-        corpus=corpus_rows,
-        classes=corpus.label_names["emotion"],
-        warnings=warnings,
-        base_config=base.to_dict(),
-        baselines=_svm(config, corpus, corpus_rows, splits),
-    )
-    report.write(place)
-    print(results.table(written))
-
-
-def create_splits(rows: pd.DataFrame, config: ConfigDict) -> tuple[list[Split], list[str]]:
-    """The protocol's splits of labelled clips, and the leaks that the user allowed.
-
-    Raises `protocol.LeakError` for leaks that weren't.
-    """
-    stage = config.finetune
-    speakers, clips = list(rows["speaker_id"]), list(rows["clip"])
-    splits = protocol.create_splits(stage.protocol, speakers, stage.num_splits, config.seed)
-    allowed = stage.allow_speaker_overlap
-    leaks = [protocol.check(s, speakers, list(rows["sha256"]), clips, allowed) for s in splits]
-    return splits, [leak for of_split in leaks for leak in of_split]
-
-
-def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
-    """The stage's dataset, prepared first where a source is given (or the corpus is embedded)."""
-    data_dir = config.data.data_dir or None
-    if stage.source or stage.dataset.endswith("/synthetic"):
-        prepare.prepare(
-            stage.dataset,
-            stage.source or None,
-            data_dir,
-            pitch_window=config.data.pitch_window,
-            features=("llds", "waveform"),
-        )
-    return read_corpus(stage.dataset, data_dir, config.model.embed)
-
-
-def label(
-    corpus: Corpus, config: ConfigDict
-) -> tuple[Corpus, Int[np.ndarray, " examples"], dict[str, Any]]:
-    """Applies the label rule, where the corpus has votes.
-
-    Returns the corpus with what is learnt (classes, or shares of votes), the classes that count as
-    right (-1: the rule gives none), and the rule as results are stamped with it.
-    """
-    own = corpus.labels["emotion"]
-    if corpus.votes is None or not corpus.votes.any():
-        return corpus, own, {"source": "corpus"}
-    rule = LabelRule(config.source, config.targets, config.ties, config.seed)
-    truth = create_labels(rule, corpus.votes, own, list(corpus.examples["clip"])).astype(np.int32)
-    learnt = soft_targets(rule, corpus.votes) if rule.targets == "soft" else truth
-    learnt = learnt.astype(np.float32 if rule.targets == "soft" else np.int32)
-    return replace(corpus, labels={"emotion": learnt}), truth, rule.stamp()
-
-
-def _split_training(
-    config: ConfigDict,
-    inputs: tuple[Corpus, Storage, Resident | None],
-    statistics: SpeakerStatistics,
-    rows: pd.DataFrame,
-    splits: Sequence[Split],
-    loaded: tuple[Any, str] | None,
-) -> Training:
-    """One member a split, each with its own training speakers, normaliser and randomness."""
-    corpus = inputs[0]
-    task = Task("emotion", corpus.label_names["emotion"])
-    objective = Multitask(create_network(config.model, (task,), config.dtype), (task,))
-    sides = [[_examples(rows, split, side) for split in splits] for side in ("train", "validation")]
-    speakers = [sorted(set(corpus.speaker_ids[examples])) for examples in sides[0]]
-    training = Training(
-        "finetune",
-        [str(split.seed) for split in splits],
-        objective,
-        *inputs,
-        *sides,
-        _stack([statistics.normaliser(people) for people in speakers]),
-        {"emotion": np.ones(len(splits), np.float32)},
-        seeds=[zlib.crc32(str(split.seed).encode()) for split in splits],
-        frozen=tuple(config.finetune.freeze),
-        info=_info(config, corpus, (task,)),
-    )
-    if loaded is None:
-        return training
-    return replace(training, initial=_transferred(training, config, *loaded))
-
-
-def _transferred(training: Training, config: ConfigDict, params: Any, path: str) -> Any:
-    """Fresh heads on loaded parameters, for every member; says what was loaded."""
-    fresh = fresh_params(training, config)
-    members = [
-        checkpoint.transfer(jax.tree.map(lambda leaf, m=m: leaf[m], fresh), params, path)
-        for m in range(len(training.names))
-    ]
-    print(f"initialised from {path}", *members[0][1], sep="\n  ", file=sys.stderr)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *(params for params, _ in members))
-
-
-def _test(
-    engine: Engine, params: Any, rows: pd.DataFrame, splits: Sequence[Split], directory: Path
-) -> list[pd.DataFrame]:
-    """Calibrates each member on its validation clips; then its test clips, each scored once."""
-    corpus = engine.training.corpus
-    (task,) = engine.training.objective.tasks
-    truth = rows.set_index("example")["label"]
-    test = [_examples(rows, split, "test") for split in splits]
-    validation = engine.training.validation
-    frames, temperatures = [], []
-    answers = zip(
-        splits, validation, test,
-        engine.logits(params, validation, task.name), engine.logits(params, test, task.name),
-        strict=True,
-    )  # fmt: skip
-    for split, chosen_on, tested, known_logits, logits in answers:
-        numbers = np.array([task.classes.index(name) for name in truth[chosen_on]])
-        temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
-        p = scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1)
-        frame = rows.set_index("example").loc[tested].reset_index(drop=True)
-        frame.insert(0, "split", split.seed)
-        frame.insert(4, "prediction", np.array(task.classes)[p.argmax(axis=1)])
-        columns = pd.DataFrame(p, columns=[f"p_{name}" for name in task.classes])
-        extra = frame.drop(columns=[*results.COLUMNS, "sha256"])
-        frames.append(pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1))
-    path = directory / "temperatures.json"
-    results.write_atomically(path, lambda file: file.write_text(json.dumps(temperatures)))
-    del corpus
-    return frames
-
-
-def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndarray, "clips _"]:
-    """A single logit as two, of which softmax gives the same probabilities."""
-    return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
-
-
-def _source(config: ConfigDict, workdir: Path, row: str) -> tuple[Any, str] | None:
-    """Parameters to start from, and where they come from; None for a fresh start."""
-    origin = config.finetune.init_from
-    if not origin:
-        return None
-    directory = workdir if origin == "pretrain" else Path(origin)
-    if (directory / "pretrain").is_dir():
-        directory = directory / "pretrain"
-    found = checkpoint.load(directory)
-    names = found.info["names"]
-    if len(names) > 1 and row not in names:
-        raise ValueError(f"{directory} holds {', '.join(names)}: name the row with --config.name")
-    member = names.index(row) if row in names else 0
-    return jax.tree.map(lambda leaf: leaf[member], found.params), f"{directory} ({names[member]})"
 
 
 def _pretext_objective(
@@ -284,85 +96,8 @@ def _pretext_tasks(corpus: Corpus, names: Iterable[str]) -> tuple[Task, ...]:
     return tuple(TASKS[name] for name in names)
 
 
-def _inputs(
-    config: ConfigDict, corpus: Corpus, statistics: SpeakerStatistics
-) -> tuple[Corpus, Storage, Resident | None]:
-    """The corpus, and its inputs in memory where they fit (`config.data.residency`)."""
-    storage = create_storage(corpus, statistics, config.data.dtype)
-    residency = config.data.residency
-    if residency not in ("auto", "device", "stream"):
-        raise ValueError(f"config.data.residency={residency!r} is none of auto, device, stream")
-    size = int(corpus.lengths.sum()) * storage.base.mean.size * 4
-    fits = residency == "device" or (residency == "auto" and 2 * size < sharding.free_memory())
-    return corpus, storage, create_resident(corpus, storage) if fits else None
-
-
-def _groups(config: ConfigDict, splits: list[Split], corpus: Corpus) -> list[list[Split]]:
-    """Splits that are trained at once: as many as fit; one after the other on a CPU."""
-    stage = config.finetune
-    most = stage.parallel_members
-    if not most and jax.default_backend() == "cpu":
-        most = 1
-    if not most:
-        frames = int(corpus.lengths.max()) * stage.batch_size
-        most = max(1, int(0.7 * sharding.free_memory() / (BYTES_PER_FRAME * frames)))
-    number = -(-len(splits) // most)
-    size = -(-len(splits) // number)
-    return [splits[i : i + size] for i in range(0, len(splits), size)]
-
-
-def _svm(config: ConfigDict, corpus: Corpus, rows: pd.DataFrame, splits: Sequence[Split]):
-    """The line to beat (reference lines of the report), where the corpus has LLDs in it."""
-    if corpus.input_name != "llds":
-        return None
-    features = np.stack([baselines.functionals(corpus.read(i)) for i in rows["example"]])
-    columns = rows.drop(columns=["example", "sha256"])
-    return {"svm": baselines.svm_predictions(features, columns, splits)}
-
-
-def _table(corpus: Corpus, truth: Int[np.ndarray, " examples"]) -> pd.DataFrame:
-    """The clips with a label: its name, the speaker, what else is known, and the example."""
-    names = corpus.label_names["emotion"]
-    chosen = np.flatnonzero(truth >= 0)
-    examples = corpus.examples.iloc[chosen].reset_index(drop=True)
-    attributes = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
-    votes = {} if corpus.votes is None else baselines.vote_columns(corpus.votes[chosen], names)
-    table = examples[["clip", "speaker_id"]].assign(label=np.array(names)[truth[chosen]])
-    return pd.concat([table, attributes], axis=1).assign(
-        **votes, sha256=examples["sha256"], example=chosen
-    )
-
-
-def _examples(rows: pd.DataFrame, split: Split, side: str) -> Int[np.ndarray, " examples"]:
-    """Positions in the corpus of one side's labelled clips."""
-    chosen = split.indices(side, list(rows["speaker_id"]), list(rows["clip"]))
-    return rows["example"].to_numpy()[chosen]
-
-
 def _of(corpus: Corpus, speakers: Iterable[str]) -> Int[np.ndarray, " examples"]:
     return np.flatnonzero(np.isin(corpus.speaker_ids, list(speakers)))
-
-
-def _stack(normalisers: Sequence[Normaliser]) -> Normaliser:
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
-
-
-def _info(config: ConfigDict, corpus: Corpus, tasks: Sequence[Task]) -> dict[str, Any]:
-    """What a user of the checkpoint needs beside parameters and normaliser."""
-    return {
-        "config": config.to_dict(),
-        "tasks": {task.name: list(task.classes) for task in tasks},
-        "dataset": {"name": corpus.name, **corpus.metadata},
-    }
-
-
-def _environment() -> dict[str, Any]:
-    device = jax.devices()[0]
-    packages = ("sersl_jax", "jax", "flax", "optax", "numpy")
-    return {
-        "versions": {name: version(name) for name in packages},
-        "device": f"{jax.device_count()} x {device.device_kind}",
-    }
 
 
 def _claim(workdir: Path, config: ConfigDict) -> None:
@@ -372,7 +107,9 @@ def _claim(workdir: Path, config: ConfigDict) -> None:
     if path.exists():
         there, here = _flat(json.loads(path.read_text())), _flat(json.loads(text))
         differing = sorted(k for k in there.keys() | here.keys() if there.get(k) != here.get(k))
-        differing = [name for name in differing if name not in ("stages", "checkpoint_seconds")]
+        differing = [
+            name for name in differing if name not in ("stages", "checkpoint_seconds", "profile")
+        ]
         if differing:
             raise ValueError(
                 f"{workdir} holds a run with other {', '.join(differing)}: take another --workdir"

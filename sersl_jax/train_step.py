@@ -124,8 +124,10 @@ def create_program(
             state, loss = over_members(train_step)(state, member, data, size, x)
             return state, losses + loss
 
-        losses = jnp.zeros_like(state.step, jnp.float32)
-        state, losses = jax.lax.fori_loop(0, count, body, (state, losses))
+        carry = (state, jnp.zeros_like(state.step, jnp.float32))
+        if len(jax.tree.leaves(xs)[0]) == 1:  # XLA runs a loop's body on fewer threads of a CPU
+            return body(0, carry)
+        state, losses = jax.lax.fori_loop(0, count, body, carry)
         return state, losses / count
 
     def evaluate(params, member, data: Resident | None, xs, size: int) -> Totals:

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from absl import app, flags
+from absl import app, flags, logging
 
 from configs import base
 from sersl_jax import train
 from sersl_jax.corpus import Corpus, speaker_statistics
+from sersl_jax.engine import Training
 from sersl_jax.input_pipeline import create_resident, create_storage
 from sersl_jax.models.build import create_network
 from sersl_jax.objectives import Multitask
@@ -60,7 +61,7 @@ def corpus(number: int = 60, speakers: int = 6) -> Corpus:
     )  # fmt: skip
 
 
-def training(members=(0,), residency: str = "device", dtype: str = "float32") -> train.Training:
+def training(members=(0,), residency: str = "device", dtype: str = "float32") -> Training:
     """Each member trains on other speakers; `members` are their numbers."""
     clips = corpus()
     statistics = speaker_statistics(clips)
@@ -72,7 +73,7 @@ def training(members=(0,), residency: str = "device", dtype: str = "float32") ->
     def of(names):
         return np.flatnonzero(np.isin(clips.speaker_ids, names))
 
-    return train.Training(
+    return Training(
         "finetune",
         [str(m) for m in members],
         Multitask(create_network(config().model, (TASK,), "float32"), (TASK,)),
@@ -95,6 +96,7 @@ def replace_stack(normalisers):
 
 
 def main(_) -> None:
+    logging.set_verbosity(logging.WARNING)
     if _PROCESSES.value > 1:
         import jax
 

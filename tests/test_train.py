@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import numpy as np
 import pytest
 
 from sersl_jax import checkpoint, train
+from sersl_jax.engine import create_engine
 from tests import made_up
 
 REPOSITORY = Path(__file__).parents[1]
+LOGS: dict[int, Path] = {}
 VOLATILE = ("time", "examples_per_second")
 
 
@@ -31,15 +34,18 @@ def fit(directory: Path, training, **changes):
 def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, "-m", "tests.made_up", f"--directory={directory}", *arguments]
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
+    with tempfile.NamedTemporaryFile(dir=directory.parent, delete=False) as log:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    LOGS[process.pid] = Path(log.name)
+    return process
 
 
 def finish(*processes: subprocess.Popen) -> None:
     for process in processes:
-        said, _ = process.communicate(timeout=300)
-        assert process.returncode == 0, said.decode()[-2000:]
+        process.wait(timeout=300)
+        assert process.returncode == 0, LOGS[process.pid].read_text()[-2000:]
 
 
 def rows(directory: Path) -> list[dict]:
@@ -105,7 +111,7 @@ def test_evaluation_scores_every_example_once(together):
 
 
 def test_an_epoch_trains_on_each_members_examples_once():
-    engine = train.create_engine(made_up.training((0, 1)), made_up.config())
+    engine = create_engine(made_up.training((0, 1)), made_up.config())
     for epoch in (0, 1):
         indices = np.stack([step.indices for step in engine.plan(epoch)])
         for member, examples in enumerate(engine.training.train):

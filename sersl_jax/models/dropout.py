@@ -9,9 +9,10 @@ bits are addressed by coordinates, frames of padding change nothing for the othe
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray, UInt32
 
-_GOLDEN = jnp.uint32(0x9E3779B9)
+_GOLDEN = np.uint32(0x9E3779B9)
 
 
 def _mix(x: UInt32[Array, "..."]) -> UInt32[Array, "..."]:

@@ -42,10 +42,10 @@ def make_training(windows: int, frames: int, members: int, dtype: str, source=No
     from configs import ssl1
     from sersl_jax import input_pipeline
     from sersl_jax.corpus import Corpus, Normaliser
+    from sersl_jax.engine import Training
     from sersl_jax.models.build import create_network
     from sersl_jax.objectives import Multitask
     from sersl_jax.tasks import TASKS as KNOWN
-    from sersl_jax.train import Training
 
     config = ssl1.get_config("paper")
     config.dtype = dtype
@@ -79,11 +79,12 @@ def time_ours(frames: int, members: int, dtype: str) -> dict[str, float]:
     """Milliseconds a step (of all members), compile time, examples/s over an epoch."""
     import jax
 
-    from sersl_jax import sharding, train
+    from sersl_jax import sharding
+    from sersl_jax.engine import create_engine, fresh_params
 
     training, config = make_training(_WINDOWS.value, frames, members, dtype)
-    engine = train.create_engine(training, config)
-    params = train.fresh_params(training, config)
+    engine = create_engine(training, config)
+    params = fresh_params(training, config)
     state, _ = engine.program.create_state(sharding.put(params, engine.feed.mesh, "member"))
     steps = _STEPS.value or (2 if jax.default_backend() == "cpu" else 200)
 
@@ -193,12 +194,12 @@ class OnDisk:
 
 def stream_memory(windows: int, frames: int = 16) -> dict[str, float]:
     """Peak memory after an epoch's batches were streamed, and the rate."""
-    from sersl_jax import train
+    from sersl_jax.engine import create_engine
 
     with tempfile.TemporaryDirectory() as directory:
         source = OnDisk(Path(directory, "windows"), windows, frames)
         training, config = make_training(windows, frames, 1, "float32", source)
-        engine = train.create_engine(training, config)
+        engine = create_engine(training, config)
         began, seen = time.perf_counter(), 0
         for _, count, _ in engine.feed.dispatches(engine.plan(0)):
             seen += count * BATCH

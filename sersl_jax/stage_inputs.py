@@ -1,0 +1,54 @@
+"""What both stages share: datasets to inputs, and what a checkpoint tells of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from sersl_jax import prepare, sharding
+from sersl_jax.corpus import Corpus, Normaliser, SpeakerStatistics, read_corpus
+from sersl_jax.input_pipeline import Resident, Storage, create_resident, create_storage
+from sersl_jax.tasks import Task
+
+
+def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
+    """The stage's dataset, prepared first where a source is given (or the corpus is embedded)."""
+    data_dir = config.data.data_dir or None
+    if stage.source or stage.dataset.endswith("/synthetic"):
+        prepare.prepare(
+            stage.dataset,
+            stage.source or None,
+            data_dir,
+            pitch_window=config.data.pitch_window,
+            features=("llds", "waveform"),
+        )
+    return read_corpus(stage.dataset, data_dir, config.model.embed)
+
+
+def create_inputs(
+    config: ConfigDict, corpus: Corpus, statistics: SpeakerStatistics
+) -> tuple[Corpus, Storage, Resident | None]:
+    """The corpus, and its inputs in memory where they fit (`config.data.residency`)."""
+    storage = create_storage(corpus, statistics, config.data.dtype)
+    residency = config.data.residency
+    if residency not in ("auto", "device", "stream"):
+        raise ValueError(f"config.data.residency={residency!r} is none of auto, device, stream")
+    size = int(corpus.lengths.sum()) * storage.base.mean.size * 4
+    fits = residency == "device" or (residency == "auto" and 2 * size < sharding.free_memory())
+    return corpus, storage, create_resident(corpus, storage) if fits else None
+
+
+def stack(normalisers: Sequence[Normaliser]) -> Normaliser:
+    """The members' normalisers as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
+
+
+def describe(config: ConfigDict, corpus: Corpus, tasks: Sequence[Task]) -> dict[str, Any]:
+    """What a user of the checkpoint needs beside parameters and normaliser."""
+    return {
+        "config": config.to_dict(),
+        "tasks": {task.name: list(task.classes) for task in tasks},
+        "dataset": {"name": corpus.name, **corpus.metadata},
+    }
