@@ -16,5 +16,5 @@ def get_config(argument: str = "demo") -> ConfigDict:
     config.name = "supervised"
     config.stages = ("finetune",)
     config.finetune.init_from = ""
-    config.finetune.epochs = 8 if argument == "demo" else 20  # Sec. 4.3
+    config.finetune.epochs = 6 if argument == "demo" else 20  # Sec. 4.3
     return config

@@ -55,15 +55,16 @@ def make_training(windows: int, frames: int, members: int, dtype: str, source=No
     base = Normaliser(np.zeros(130, np.float32), np.ones(130, np.float32))
     storage = input_pipeline.Storage(base, np.float32)
     lengths = np.full(windows, frames, np.int32)
-    corpus = Corpus(
-        "pretext/made_up", "llds", pd.DataFrame({"speaker_id": np.zeros(windows, np.int8)}),
-        labels, {}, lengths, None, {}, source,
-    )  # fmt: skip
     resident = None
     if source is None:
         flat = random.normal(size=(windows * frames, 130)).astype(np.float32)
         starts = (np.arange(windows) * frames).astype(np.int32)
         resident = input_pipeline.Resident(flat, starts, lengths, labels)
+        source = [{"llds": window} for window in flat.reshape(windows, frames, 130)]
+    corpus = Corpus(
+        "pretext/made_up", "llds", pd.DataFrame({"speaker_id": np.zeros(windows, np.int8)}),
+        labels, {}, lengths, None, {}, source,
+    )  # fmt: skip
     stacked = Normaliser(*(np.stack([a] * members) for a in (base.mean, base.std)))
     every = np.arange(windows)
     training = Training(
