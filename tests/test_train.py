@@ -89,8 +89,9 @@ def test_steps_per_dispatch_change_nothing(together, tmp_path):
     _, two = fit(tmp_path / "two", made_up.training((0, 1, 2)), steps_per_dispatch=2)
     _, four = fit(tmp_path / "four", made_up.training((0, 1, 2)), steps_per_dispatch=4)
     chex.assert_trees_all_equal(jax.device_get(two), jax.device_get(four))
-    # One step alone is compiled without a loop, which rounds otherwise.
-    chex.assert_trees_all_close(jax.device_get(four), jax.device_get(together[1]), atol=1e-5)
+    # One step alone is compiled without a loop, which rounds otherwise; Adam magnifies that where
+    # the gradient is zero but for rounding, as that of the keys' bias is.
+    chex.assert_trees_all_close(jax.device_get(four), jax.device_get(together[1]), atol=2e-4)
 
 
 def test_training_learns_what_there_is_to_learn(straight):
