@@ -125,7 +125,7 @@ def create_program(
             return state, losses + loss
 
         carry = (state, jnp.zeros_like(state.step, jnp.float32))
-        if len(jax.tree.leaves(xs)[0]) == 1:  # XLA runs a loop's body on fewer threads of a CPU
+        if len(jax.tree.leaves(xs)[0]) == 1:  # one step needs no loop
             return body(0, carry)
         state, losses = jax.lax.fori_loop(0, count, body, carry)
         return state, losses / count
