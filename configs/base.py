@@ -116,7 +116,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
             "protocol": "paper",  # paper | emosuperb | hicmae | leave_one_speaker_out | a .json
             "num_splits": 2 if demo else 20,  # Sec. 5
             "allow_speaker_overlap": False,  # to reproduce others' numbers; stamped on all outputs
-            "parallel_members": 0,  # splits trained at once; 0: by memory (1 on CPU)
+            "parallel_members": 0,  # splits trained at once; 0: by memory (on CPU: cores)
             "epochs": 3 if demo else 5,  # Sec. 4.3
             "steps": 0,
             "batch_size": 32,

@@ -112,7 +112,8 @@ class Engine:
 def create_engine(training: Training, config: ConfigDict, program: Program | None = None) -> Engine:
     """Puts a training on all devices of all processes; compiles at first use.
 
-    `program` is that of another training that differs in its members alone.
+    `program` is that of another training that differs in its members alone; it is taken over
+    where it was made for as many.
     """
     stage = config[training.stage]
     mesh = sharding.create_mesh(len(training.names), stage.batch_size)
@@ -123,12 +124,14 @@ def create_engine(training: Training, config: ConfigDict, program: Program | Non
     steps_per_epoch = len(_plan(training, config, 0))
     num_steps = stage.steps or stage.epochs * steps_per_epoch
     on_plateau = stage.optimizer.schedule == "plateau"
-    program = program or create_program(
-        training.objective,
-        create_optimizer(stage.optimizer, num_steps, training.frozen),
-        create_plateau(stage.optimizer) if on_plateau else None,
-        config.data.normaliser_clip,
-    )
+    if program is None or program.mesh != mesh:
+        program = create_program(
+            training.objective,
+            create_optimizer(stage.optimizer, num_steps, training.frozen),
+            create_plateau(stage.optimizer) if on_plateau else None,
+            config.data.normaliser_clip,
+            mesh,
+        )
     resident = training.resident and sharding.put(training.resident, mesh)
     most = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
     feed = Feed(training.corpus, training.storage, resident, mesh, most)

@@ -200,11 +200,11 @@ def _source(config: ConfigDict, workdir: Path, row: str) -> tuple[Any, str] | No
 
 
 def _groups(config: ConfigDict, splits: list[Split], corpus: Corpus) -> list[list[Split]]:
-    """Splits that are trained at once: as many as fit; one after the other on a CPU."""
+    """Splits that are trained at once: as many as fit; on a CPU, one a device."""
     stage = config.finetune
     most = stage.parallel_members
     if not most and jax.default_backend() == "cpu":
-        most = 1
+        most = jax.device_count()
     if not most:
         frames = int(corpus.lengths.max()) * stage.batch_size
         most = max(1, int(0.7 * sharding.free_memory() / (BYTES_PER_FRAME * frames)))

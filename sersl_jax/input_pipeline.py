@@ -45,9 +45,9 @@ def plan_epoch(
 ) -> list[Step]:
     """Every member's examples once, in batches of similar length.
 
-    Lengths are rounded up to multiples of `bucket`. A member's batches depend on its own examples
-    and generator alone, and their order on `order` alone, so that a member trained with others is
-    trained as alone. Without generators: no shuffling (evaluation).
+    Lengths are rounded up to multiples of `bucket` (or to the longest). A member's batches depend
+    on its own examples and generator alone, and their order on `order` alone, so that a member
+    trained with others is trained as alone. Without generators: no shuffling (evaluation).
     """
     batches = []
     for number, examples in enumerate(members):
@@ -62,7 +62,7 @@ def plan_epoch(
     for member, rows in enumerate(batches):
         indices[: len(rows), member] = rows
     longest = np.where(indices >= 0, lengths[indices], 0).max(axis=(1, 2))
-    sizes = -(-longest // bucket) * bucket
+    sizes = np.minimum(-(-longest // bucket) * bucket, lengths.max())
     steps = [Step(int(size), rows) for size, rows in zip(sizes, indices, strict=True)]
     if order is not None:
         # Drawing one number a step keeps the order of the first steps whatever their number.

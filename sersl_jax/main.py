@@ -22,12 +22,13 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("--config is missing: python -m sersl_jax.main --config=configs/ssl1.py")
     import jax  # after the flags, so that a wrong one is told at once
 
-    from sersl_jax import stages
+    from sersl_jax import sharding, stages
 
-    _join_processes()
+    config = _CONFIG.value
+    if not _join_processes():
+        sharding.use_cores(config.pretrain.batch_size, config.finetune.batch_size)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
-    config = _CONFIG.value
     config.profile = config.profile or _PROFILE.value
     stages.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
 
@@ -40,8 +41,8 @@ def _base(config: ConfigDict) -> ConfigDict | None:
         return None
 
 
-def _join_processes() -> None:
-    """Several processes (launch/README.md): by address, or as SLURM tells."""
+def _join_processes() -> bool:
+    """Whether there are several processes (launch/README.md): by address, or as SLURM tells."""
     import jax
 
     if "SERSL_COORDINATOR" in os.environ:
@@ -49,6 +50,9 @@ def _join_processes() -> None:
         jax.distributed.initialize(os.environ["SERSL_COORDINATOR"], *numbers)
     elif os.environ.get("SERSL_DISTRIBUTED"):
         jax.distributed.initialize()
+    else:
+        return False
+    return True
 
 
 if __name__ == "__main__":

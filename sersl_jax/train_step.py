@@ -5,6 +5,7 @@ axis of members; one program trains them together, each with its own examples, n
 weights, learning rate and best parameters.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sersl_jax.corpus import Normaliser
@@ -56,8 +58,9 @@ class Best:
 
 @dataclass(frozen=True)
 class Program:
-    """The compiled functions of one training; see `create_program`."""
+    """The compiled functions of one training on one mesh; see `create_program`."""
 
+    mesh: Mesh
     create_state: Callable[..., tuple[TrainState, Best]]
     run_steps: Callable[..., tuple[TrainState, Float[Array, " members"]]]
     evaluate: Callable[..., Totals]
@@ -70,27 +73,109 @@ def create_program(
     optimizer: optax.GradientTransformation,
     plateau: optax.GradientTransformationExtraArgs | None,
     clip: float,
+    mesh: Mesh,
 ) -> Program:
-    """Compiles (at first use) what a training does on its devices."""
+    """Compiles (at first use) what a training does on the devices of `mesh`."""
+    steps = _Steps(objective, optimizer, plateau, clip)
 
-    def inputs(batch: Batch, member: Member) -> dict[str, Any]:
-        return {
-            "inputs": normalise(batch, member.normaliser, clip),
-            "lengths": batch.lengths,
-            "labels": batch.labels,
-            "mask": batch.mask,
-        }
+    def compiled(method: Callable, **options: Any) -> Callable:
+        @functools.wraps(method)
+        def on_mesh(*args, **kwargs):
+            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+                return method(*args, **kwargs)
 
-    def train_step(state: TrainState, member: Member, batch: Batch):
+        return jax.jit(on_mesh, compiler_options=_compiler_options(), **options)
+
+    return Program(
+        mesh,
+        compiled(steps.create_state),
+        compiled(steps.run_steps, static_argnames="size", donate_argnums=0),
+        compiled(steps.evaluate, static_argnames="size"),
+        compiled(steps.end_epoch, donate_argnums=(0, 1)),
+        compiled(steps.predict, static_argnames="size"),
+    )
+
+
+def _compiler_options() -> dict[str, str] | None:
+    """By default XLA runs independent products at once on a CPU, which is slower on few cores."""
+    if jax.default_backend() != "cpu":
+        return None
+    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What `Program` compiles. Public methods take all members, the others one."""
+
+    objective: Objective
+    optimizer: optax.GradientTransformation
+    plateau: optax.GradientTransformationExtraArgs | None
+    clip: float
+
+    def create_state(self, params: Any) -> tuple[TrainState, Best]:
+        return jax.vmap(self._create_state)(params)
+
+    def run_steps(
+        self, state: TrainState, member: Member, data: Resident | None, xs: Any, count, size: int
+    ) -> tuple[TrainState, Float[Array, " members"]]:
+        """`count` of the steps in `xs`; the state after them and the mean losses."""
+
+        def body(number, carry):
+            state, losses = carry
+            x = jax.tree.map(lambda a: a[number], xs)
+            state, loss = _over_members(self._train_step, state, member, data, x, size)
+            return state, losses + loss
+
+        carry = (state, jnp.zeros_like(state.step, jnp.float32))
+        if len(jax.tree.leaves(xs)[0]) == 1:  # one step needs no loop
+            return body(0, carry)
+        state, losses = jax.lax.fori_loop(0, count, body, carry)
+        return state, losses / count
+
+    def evaluate(self, params, member: Member, data: Resident | None, xs: Any, size: int) -> Totals:
+        return _over_members(self._eval_step, params, member, data, xs, size)
+
+    def predict(self, params, member: Member, data: Resident | None, xs: Any, size: int):
+        return _over_members(self._logits, params, member, data, xs, size)
+
+    def end_epoch(
+        self, state: TrainState, best: Best, totals: Totals, member: Member, epoch
+    ) -> tuple[TrainState, Best, dict[str, Float[Array, " members"]]]:
+        """Keeps the better parameters, steps the plateau; also gives the epoch's metrics."""
+        train, validation = _means(state.totals), _means(totals)
+        record = {f"train/{name}": value for name, value in train.items()}
+        record |= {f"validation/{name}": value for name, value in validation.items()}
+        loss = jax.vmap(self.objective.validation_loss)(validation, member.weights)
+        record["validation/loss"] = loss
+        record["train/loss"] = jax.vmap(self.objective.validation_loss)(train, member.weights)
+        if self.plateau is not None:
+            record["learning_rate_scale"] = state.plateau.scale
+            state = state.replace(plateau=jax.vmap(self._reduce)(state.plateau, loss))
+        state = state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
+        return state, _keep_better(best, state.params, loss, epoch), record
+
+    def _create_state(self, params: Any) -> tuple[TrainState, Best]:
+        names = (*self.objective.metrics, GRADIENT)
+        state = TrainState(
+            params,
+            self.optimizer.init(params),
+            None if self.plateau is None else self.plateau.init(params),
+            jnp.zeros((), jnp.int32),
+            {name: (jnp.zeros(()), jnp.zeros(())) for name in names},
+        )
+        return state, Best(params, jnp.array(jnp.inf), jnp.zeros((), jnp.int32))
+
+    def _train_step(self, state: TrainState, member: Member, batch: Batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(member.key), state.step)
 
         def loss(params):
-            return objective.loss(params, inputs(batch, member), member.weights, key, state.step)
+            inputs = self._inputs(batch, member)
+            return self.objective.loss(params, inputs, member.weights, key, state.step)
 
         (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         metrics[GRADIENT] = (optax.global_norm(gradient), jnp.ones(()))
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        if plateau is not None:
+        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
+        if self.plateau is not None:
             updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
         after = TrainState(
             optax.apply_updates(state.params, updates),
@@ -103,95 +188,45 @@ def create_program(
         active = batch.mask.any()
         return jax.tree.map(partial(jnp.where, active), after, state), jnp.where(active, value, 0.0)
 
-    def eval_step(params, member: Member, batch: Batch) -> Metrics:
+    def _eval_step(self, params: Any, member: Member, batch: Batch) -> Metrics:
         zero = jnp.zeros((), jnp.int32)
-        return objective.loss(params, inputs(batch, member), member.weights, None, zero)[1]
+        inputs = self._inputs(batch, member)
+        return self.objective.loss(params, inputs, member.weights, None, zero)[1]
 
-    def over_members(function):
-        """Applies a member's function to all, on the batches that data and indices stand for."""
+    def _logits(self, params: Any, member: Member, batch: Batch):
+        return self.objective.logits(params, self._inputs(batch, member), None)
 
-        def apply(carry, member, data, size, xs):
-            if data is not None:
-                xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
-            return jax.vmap(function)(carry, member, xs)
+    def _inputs(self, batch: Batch, member: Member) -> dict[str, Any]:
+        return {
+            "inputs": normalise(batch, member.normaliser, self.clip),
+            "lengths": batch.lengths,
+            "labels": batch.labels,
+            "mask": batch.mask,
+        }
 
-        return apply
+    def _reduce(self, plateau: Any, loss: Float[Array, ""]) -> Any:
+        return self.plateau.update({}, plateau, value=loss)[1]
 
-    def run_steps(state, member, data: Resident | None, xs, count, size: int):
-        def body(number, carry):
-            state, losses = carry
-            x = jax.tree.map(lambda a: a[number], xs)
-            state, loss = over_members(train_step)(state, member, data, size, x)
-            return state, losses + loss
 
-        carry = (state, jnp.zeros_like(state.step, jnp.float32))
-        if len(jax.tree.leaves(xs)[0]) == 1:  # one step needs no loop
-            return body(0, carry)
-        state, losses = jax.lax.fori_loop(0, count, body, carry)
-        return state, losses / count
+def _over_members(function, carry, member: Member, data: Resident | None, xs: Any, size: int):
+    """A member's function on all, on the batches that `data` and indices (or `xs` alone) are."""
+    if data is not None:
+        xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
+    return jax.vmap(function)(carry, member, xs)
 
-    def evaluate(params, member, data: Resident | None, xs, size: int) -> Totals:
-        return over_members(eval_step)(params, member, data, size, xs)
 
-    def predict(params, member, data: Resident | None, xs, size: int):
-        def logits(params, member, batch):
-            return objective.logits(params, inputs(batch, member), None)
+def _means(totals: Totals) -> dict[str, Float[Array, " members"]]:
+    return {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
 
-        return over_members(logits)(params, member, data, size, xs)
 
-    def end_epoch(state: TrainState, best: Best, totals: Totals, member: Member, epoch):
-        means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
-        loss = jax.vmap(objective.validation_loss)(means, member.weights)
-        better = loss < best.loss
+def _keep_better(best: Best, params: Any, loss: Float[Array, " members"], epoch) -> Best:
+    better = loss < best.loss
 
-        def choose(new, old):
-            return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - 1)), new, old)
+    def choose(new, old):
+        return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - 1)), new, old)
 
-        best = Best(
-            jax.tree.map(choose, state.params, best.params),
-            jnp.minimum(loss, best.loss),
-            jnp.where(better, epoch, best.epoch),
-        )
-        train = {name: t / jnp.maximum(c, 1.0) for name, (t, c) in state.totals.items()}
-        record = {f"train/{name}": value for name, value in train.items()}
-        record |= {f"validation/{name}": value for name, value in means.items()}
-        record["validation/loss"] = loss
-        record["train/loss"] = jax.vmap(objective.validation_loss)(train, member.weights)
-        if plateau is not None:
-            record["learning_rate_scale"] = state.plateau.scale
-
-            def reduce(state_of_plateau, value):
-                return plateau.update({}, state_of_plateau, value=value)[1]
-
-            state = state.replace(plateau=jax.vmap(reduce)(state.plateau, loss))
-        state = state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
-        return state, best, record
-
-    def create_state(params) -> tuple[TrainState, Best]:
-        def create(params):
-            state = TrainState(
-                params,
-                optimizer.init(params),
-                None if plateau is None else plateau.init(params),
-                jnp.zeros((), jnp.int32),
-                {name: (jnp.zeros(()), jnp.zeros(())) for name in (*objective.metrics, GRADIENT)},
-            )
-            return state, Best(params, jnp.array(jnp.inf), jnp.zeros((), jnp.int32))
-
-        return jax.vmap(create)(params)
-
-    compiled = partial(jax.jit, compiler_options=_compiler_options())
-    return Program(
-        compiled(create_state),
-        compiled(run_steps, static_argnames="size", donate_argnums=0),
-        compiled(evaluate, static_argnames="size"),
-        compiled(end_epoch, donate_argnums=(0, 1)),
-        compiled(predict, static_argnames="size"),
+    return Best(
+        jax.tree.map(choose, params, best.params),
+        jnp.minimum(loss, best.loss),
+        jnp.where(better, epoch, best.epoch),
     )
-
-
-def _compiler_options() -> dict[str, str] | None:
-    """By default XLA runs independent products at once on a CPU, which is slower on few cores."""
-    if jax.default_backend() != "cpu":
-        return None
-    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}

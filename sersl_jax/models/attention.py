@@ -31,18 +31,22 @@ def attend(
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _attend(q: Heads, k: Heads, v: Heads, allowed, rate: float, root) -> Heads:
-    return _forward(q, k, v, allowed, rate, root)[0]
+    return jnp.einsum("hqk,hkd->hqd", dropout(_weights(q, k, allowed), rate, root), v)
+
+
+def _weights(q: Heads, k: Heads, allowed) -> Float[Array, "heads frames frames"]:
+    scores = jnp.einsum("hqd,hkd->hqk", q, k, preferred_element_type=jnp.float32)
+    return jax.nn.softmax(jnp.where(allowed, scores, -1e30), axis=-1).astype(q.dtype)
 
 
 def _forward(q: Heads, k: Heads, v: Heads, allowed, rate: float, root):
-    scores = jnp.einsum("hqd,hkd->hqk", q, k, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(jnp.where(allowed, scores, -1e30), axis=-1).astype(q.dtype)
-    out = jnp.einsum("hqk,hkd->hqd", dropout(weights, rate, root), v)
-    return out, (q, k, v, weights, out, root)
+    out = _attend(q, k, v, allowed, rate, root)
+    return out, (q, k, v, out, allowed, root)
 
 
 def _backward(rate: float, saved, d_out: Heads):
-    q, k, v, weights, out, root = saved
+    q, k, v, out, allowed, root = saved
+    weights = _weights(q, k, allowed)
     d_v = jnp.einsum("hqk,hqd->hkd", dropout(weights, rate, root), d_out)
     # Dropout is linear and its mask is addressed by position: the gradient takes the same one.
     d_weights = dropout(jnp.einsum("hqd,hkd->hqk", d_out, v), rate, root)

@@ -41,5 +41,7 @@ def dropout(
     """Sets each element to 0 with probability `rate` and scales the rest; no `root`, no dropout."""
     if root is None or rate == 0.0:
         return x
-    keep = split(root, *x.shape) >= jnp.uint32(rate * 2**32)
-    return jnp.where(keep, x / (1.0 - rate), jnp.zeros((), x.dtype))
+    # The barrier: or XLA hashes the leading coordinates again for every element.
+    rows = jax.lax.optimization_barrier(split(root, *x.shape[:-1]))
+    keep = split(rows, x.shape[-1]) >= jnp.uint32(rate * 2**32)
+    return jnp.where(keep, x * (1.0 / (1.0 - rate)), jnp.zeros((), x.dtype))

@@ -47,7 +47,6 @@ class SelfAttention(nn.Module):
 
     num_heads: int
     dropout: float
-    one_at_a_time: bool
     dtype: Any
 
     @nn.compact
@@ -60,16 +59,25 @@ class SelfAttention(nn.Module):
             3 * dim, kernel_init=nn.initializers.xavier_uniform(), dtype=self.dtype, name="qkv"
         )(x).reshape(batch, frames, 3, self.num_heads, dim // self.num_heads)
         roots = None if root is None else split(root, batch)
-
-        def one(sequence):
-            return attend(*sequence[:2], self.dropout, sequence[2])
-
-        # On a CPU one sequence's scores stay in cache: half the time of all sequences together.
-        over_batch = jax.lax.map if self.one_at_a_time else lambda f, xs: jax.vmap(f)(xs)
-        heads = over_batch(one, (qkv, allowed, roots))
+        heads = _over_sequences(
+            lambda sequence: attend(*sequence[:2], self.dropout, sequence[2]), (qkv, allowed, roots)
+        )
         return nn.Dense(dim, kernel_init=uniform_fan_in, dtype=self.dtype, name="out")(
             heads.reshape(batch, frames, dim)
         )
+
+
+def _over_sequences(function, xs):
+    """vmap; on a CPU each device takes its sequences one by one, so that scores stay in cache."""
+    if jax.default_backend() != "cpu":
+        return jax.vmap(function)(xs)
+    batch = len(jax.tree.leaves(xs)[0])
+    devices = jax.sharding.get_abstract_mesh().shape.get("data", 1)
+    if devices == 1 or batch % devices:
+        return jax.lax.map(function, xs)
+    parts = jax.tree.map(lambda a: a.reshape(devices, batch // devices, *a.shape[1:]), xs)
+    out = jax.vmap(lambda part: jax.lax.map(function, part))(parts)
+    return out.reshape(batch, *out.shape[2:])
 
 
 class Block(nn.Module):
@@ -79,7 +87,6 @@ class Block(nn.Module):
     ffn_dim: int
     residual: str
     dropout: Mapping[str, float]
-    one_at_a_time: bool
     dtype: Any
 
     def scales(self) -> tuple[Array | float, Array | float]:
@@ -111,9 +118,8 @@ class Block(nn.Module):
             return nn.Dense(features, kernel_init=xavier, dtype=self.dtype, name=name)
 
         attention = SelfAttention(
-            self.num_heads, self.dropout["attention"], self.one_at_a_time, self.dtype,
-            name="attention",
-        )  # fmt: skip
+            self.num_heads, self.dropout["attention"], self.dtype, name="attention"
+        )
         f = attention(norm("norm_attention")(x).astype(self.dtype), allowed, roots[0])
         x = mix(x, f, roots[1])
         hidden = nn.relu(dense(self.ffn_dim, "ffn_in")(norm("norm_ffn")(x).astype(self.dtype)))
@@ -131,7 +137,6 @@ class Stack(nn.Module):
     positions: bool
     embed_scale: bool
     dropout: Mapping[str, float]
-    one_at_a_time: bool
     dtype: Any
 
     @nn.compact
@@ -151,10 +156,7 @@ class Stack(nn.Module):
             split_rngs={"params": True},
             in_axes=(nn.broadcast, 0),
             length=self.num_layers,
-        )(
-            self.num_heads, self.ffn_dim, self.residual, self.dropout, self.one_at_a_time,
-            self.dtype, name="blocks",
-        )  # fmt: skip
+        )(self.num_heads, self.ffn_dim, self.residual, self.dropout, self.dtype, name="blocks")
         x, _ = blocks(x, allowed, None if roots is None else roots[:-1])
         return nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name="norm")(x).astype(self.dtype)
 
@@ -179,7 +181,6 @@ class Encoder(nn.Module):
         roots = (None, None) if key is None else split(seed(key), 2)
         fields = ("num_layers", "num_heads", "ffn_dim", "embed_scale", "dropout", "dtype")
         shared = {name: getattr(self, name) for name in fields}
-        shared["one_at_a_time"] = jax.default_backend() == "cpu" and jax.device_count() == 1
         positions = self.positions == "sinusoidal"
         x = x.astype(self.dtype)
         x = Stack(residual="plain", positions=positions, name="stack1", **shared)(

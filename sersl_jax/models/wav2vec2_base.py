@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
@@ -19,7 +18,6 @@ class PostNormBlock(nn.Module):
     num_heads: int
     ffn_dim: int
     dropout: Mapping[str, float]
-    one_at_a_time: bool
     dtype: jnp.dtype
 
     @nn.compact
@@ -36,9 +34,8 @@ class PostNormBlock(nn.Module):
             return nn.Dense(features, kernel_init=normal, dtype=self.dtype, name=name)(x)
 
         attention = SelfAttention(
-            self.num_heads, self.dropout["attention"], self.one_at_a_time, self.dtype,
-            name="attention",
-        )  # fmt: skip
+            self.num_heads, self.dropout["attention"], self.dtype, name="attention"
+        )
         f = attention(x, allowed, roots[0])
         x = norm(x + dropout(f, self.dropout["residual"], roots[1]), "norm_attention")
         hidden = nn.gelu(dense(x, self.ffn_dim, "ffn_in"), approximate=False)
@@ -81,9 +78,6 @@ class BaseContext(nn.Module):
             split_rngs={"params": True},
             in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]  # a tuple is right
             length=self.num_layers,
-        )(
-            self.num_heads, self.ffn_dim, self.dropout, jax.default_backend() == "cpu",
-            self.dtype, name="blocks",
-        )  # fmt: skip
+        )(self.num_heads, self.ffn_dim, self.dropout, self.dtype, name="blocks")
         x, _ = blocks(x, allowed_keys(mask, causal=False), None if roots is None else roots[:-1])
         return x

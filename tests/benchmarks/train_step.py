@@ -83,6 +83,8 @@ def time_ours(frames: int, members: int, dtype: str) -> dict[str, float]:
     from sersl_jax import sharding
     from sersl_jax.engine import create_engine, fresh_params
 
+    if "XLA_FLAGS" not in os.environ:
+        sharding.use_cores(BATCH)  # as main does
     training, config = make_training(_WINDOWS.value, frames, members, dtype)
     engine = create_engine(training, config)
     params = fresh_params(training, config)
