@@ -11,6 +11,4 @@ trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
 for ((rank = PROCESSES - 1; rank >= 0; rank--)); do
   SERSL_PROCESS=$rank "$PYTHON" -m sersl_jax.main "$@" &
 done
-status=0
-for job in $(jobs -p); do wait "$job" || status=$?; done
-exit "$status"
+for ((rank = 0; rank < PROCESSES; rank++)); do wait -n; done  # the first that fails ends all

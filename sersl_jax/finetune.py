@@ -55,6 +55,8 @@ def finetune(
         engine, best = fit(training, config, directory, place, program)
         program = engine.program
         predictions += _test(engine, best.params, corpus_rows, group, directory)
+    if jax.process_index():
+        return
     written = results.write(
         place,
         pd.concat(predictions, ignore_index=True),
@@ -174,7 +176,8 @@ def _test(
         extra = frame.drop(columns=[*results.COLUMNS, "sha256"])
         frames.append(pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1))
     path = directory / "temperatures.json"
-    results.write_atomically(path, lambda file: file.write_text(json.dumps(temperatures)))
+    if jax.process_index() == 0:
+        results.write_atomically(path, lambda file: file.write_text(json.dumps(temperatures)))
     return frames
 
 

@@ -1,5 +1,6 @@
 """One mesh with axes (member, data) over all devices of all processes; the same code on one."""
 
+import itertools
 import math
 import os
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from orbax.checkpoint import multihost
 
 
 def use_cores(*batch_sizes: int) -> None:
@@ -19,6 +21,8 @@ def use_cores(*batch_sizes: int) -> None:
     while any(size % cores for size in batch_sizes):
         cores -= 1
     jax.config.update("jax_num_cpu_devices", cores)
+    # Programs that wait for each other's sums on one pool of threads can wait for ever.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 
 def create_mesh(num_members: int, batch_size: int) -> Mesh:
@@ -71,9 +75,22 @@ def any_process(flag: bool) -> bool:
         return bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
+def wait_for_all() -> None:
+    """Returns when every process has come here: preparation and scoring take them unequally long.
+
+    Collective operations give up after half a minute, this does after a day.
+    """
+    if jax.process_count() > 1:
+        wait = multihost.get_barrier_sync_fn()
+        wait(key=f"sersl_jax_{next(_barriers)}", timeout_ms=24 * 3600 * 1000)
+
+
+_barriers = itertools.count()
+
+
 def free_memory() -> int:
     """Bytes free on the first device; of CPU devices, each one's share of half the memory."""
-    stats = jax.devices()[0].memory_stats()
+    stats = jax.local_devices()[0].memory_stats()
     if stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -16,7 +16,8 @@ from sersl_jax.tasks import Task
 def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
     """The stage's dataset, prepared first where a source is given (or the corpus is embedded)."""
     data_dir = config.data.data_dir or None
-    if stage.source or stage.dataset.endswith("/synthetic"):
+    wanted = stage.source or stage.dataset.endswith("/synthetic")
+    if wanted and jax.process_index() == 0:
         prepare.prepare(
             stage.dataset,
             stage.source or None,
@@ -24,6 +25,7 @@ def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
             pitch_window=config.data.pitch_window,
             features=("llds", "waveform"),
         )
+    sharding.wait_for_all()
     return read_corpus(stage.dataset, data_dir, config.model.embed)
 
 

@@ -4,7 +4,6 @@ Everything random follows from (seed, epoch) or (key, step), so that a resumed t
 straight one, bit by bit on a CPU.
 """
 
-import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -21,9 +20,8 @@ from sersl_jax import profile, sharding
 from sersl_jax.checkpoint import Checkpoints
 from sersl_jax.engine import Engine, Training, create_engine, fresh_params
 from sersl_jax.records import Records
+from sersl_jax.termination import EXIT_CODE, Termination
 from sersl_jax.train_step import Best, Program
-
-TERMINATED = 143  # exit code of a run that SIGTERM ended, after saving
 
 
 class DivergedError(ValueError):
@@ -42,6 +40,7 @@ def fit(
     Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is
     not finite. SIGTERM saves and exits with 143.
     """
+    sharding.wait_for_all()
     engine = create_engine(training, config, program)
     loop = _Loop(engine, Checkpoints(directory), workdir)
     try:
@@ -97,11 +96,7 @@ class _Loop:
         )  # fmt: skip
         # The second dispatch of a training is traced: the first one compiles.
         self.profile = workdir / "profile" if engine.config.profile else None
-        self.terminated = False
-        self._previous_handler = signal.signal(signal.SIGTERM, self._on_sigterm)
-
-    def _on_sigterm(self, *_: Any) -> None:
-        self.terminated = True
+        self.termination = Termination()
 
     def train_epoch(self) -> None:
         """The rest of this epoch's steps."""
@@ -150,7 +145,7 @@ class _Loop:
 
     def _save_if_due(self, now: bool = False) -> None:
         """Saves every `checkpoint_seconds`, at the end and on SIGTERM (which then exits)."""
-        terminated = sharding.any_process(self.terminated)
+        terminated = sharding.any_process(self.termination.requested)
         late = time.monotonic() - self.saved > self.engine.config.checkpoint_seconds
         if terminated or now or sharding.any_process(late):
             number = self.epoch * self.engine.steps_per_epoch + self.step
@@ -159,7 +154,7 @@ class _Loop:
             self.saved = time.monotonic()
         if terminated:
             self.close()
-            sys.exit(TERMINATED)
+            sys.exit(EXIT_CODE)
 
     def _check_finite(self, losses: Float[np.ndarray, " members"]) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
@@ -177,7 +172,7 @@ class _Loop:
         self.bar.close()
         self.records.close()
         self.checkpoints.close()
-        signal.signal(signal.SIGTERM, self._previous_handler)
+        self.termination.close()
 
 
 def _rows(engine: Engine, epoch: int, record: Mapping[str, Any], rate: float) -> list[dict]:

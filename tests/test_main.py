@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,22 @@ def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {"validation/accuracy_contrastive", "validation/codebook_perplexity_1"} <= set(rows[0])
     assert (tmp_path / "results.json").exists()
+
+
+def test_local_multiprocess_as_it_stands(data_dir, tmp_path):
+    tiny = {"model.dim": 20, "model.num_heads": 2, "model.ffn_dim": 40, "model.num_layers": 1}
+    once = {"pretrain.epochs": 1, "finetune.epochs": 1, "finetune.num_splits": 2}
+    fields = tiny | once | {"data.bucket.llds": 400, "data.data_dir": data_dir}
+    command = [REPOSITORY / "launch/local_multiprocess.sh", "--config=configs/ssl1.py"]
+    command += [f"--workdir={tmp_path}", *(f"--config.{k}={v}" for k, v in fields.items())]
+    environment = {**os.environ, "PYTHON": sys.executable}
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads((tmp_path / "results.json").read_text())["environment"]["device"] == "2 x cpu"
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 3  # pre-training and two members, written by one process alone
 
 
 @pytest.mark.parametrize("row", ROWS)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import chex
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from sersl_jax import checkpoint, train
+from sersl_jax import checkpoint, termination, train
 from sersl_jax.engine import create_engine
 from tests import made_up
 
@@ -143,10 +144,41 @@ def test_sigterm_saves_and_exits_with_143(straight, tmp_path):
     wait_for_checkpoint(tmp_path, process)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    assert process.wait(timeout=60) in (train.TERMINATED, 0)
+    assert process.wait(timeout=60) in (termination.EXIT_CODE, 0)
     assert time.monotonic() - began < 10
     finish(start(tmp_path, "--members=3"))
     same(straight, tmp_path)
+
+
+def test_sigterm_ends_a_process_that_python_cannot_interrupt():
+    """A sleep in C that starts again by itself stands for XLA's compiler."""
+    program = """
+import ctypes
+from sersl_jax import termination
+termination.PATIENCE = 0.5
+termination.Termination()
+print("ready", flush=True)
+lock = (ctypes.c_char * 64)()
+ctypes.CDLL(None).sem_init(lock, 0, 0)
+while True:
+    ctypes.CDLL(None).sem_wait(lock)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == termination.EXIT_CODE
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    training = made_up.training((0, 1))
+    made = create_engine(training, made_up.config()).program
+    monkeypatch.setattr(train, "create_engine", lambda training, config, _: create_engine(
+        training, config, replace(made, run_steps=full)))  # fmt: skip
+    with pytest.raises(MemoryError, match=r"2 member\(s\).*lower finetune.parallel_members"):
+        fit(tmp_path, training)
 
 
 def wait_for_checkpoint(directory: Path, process: subprocess.Popen) -> None:
