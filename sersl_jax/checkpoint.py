@@ -53,14 +53,20 @@ class Checkpoints:
         model = _model(best, training)
         chosen = {"loss": best.loss, "epoch": best.epoch}
         info = {**training.info, "names": list(training.names), "position": list(position)}
-        self._manager.save(
-            number,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave({"state": state, "chosen": chosen}),
-                model=ocp.args.StandardSave(model),
-                info=ocp.args.JsonSave({**info, "version": VERSION}),
-            ),
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave({"state": state, "chosen": chosen}),
+            model=ocp.args.StandardSave(model),
+            info=ocp.args.JsonSave({**info, "version": VERSION}),
         )
+        try:
+            self._manager.save(number, args=items)
+        except (OSError, ValueError) as error:
+            if "No space left" not in str(error):
+                raise
+            raise OSError(
+                f"{self.directory}: no space left for a checkpoint; make room and give the same "
+                f"command again (last good checkpoint: {self.latest})"
+            ) from error
 
     def restore(
         self, state: Any, best: Any, training: "Training"

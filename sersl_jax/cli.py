@@ -22,7 +22,7 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
 
-    logging.set_verbosity(logging.WARNING)
+    logging.set_verbosity(logging.FATAL)  # libraries log with a traceback what they raise, too
     app.run(guarded, flags_parser=_parse)
 
 
