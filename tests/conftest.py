@@ -11,7 +11,8 @@ def compilation_cache(tmp_path_factory):
     """Programs are compiled once a session, also those of the processes that tests start."""
     import jax
 
-    cache = str(tmp_path_factory.mktemp("xla"))
+    base = tmp_path_factory.getbasetemp()
+    cache = str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "xla")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = cache
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
     jax.config.update("jax_compilation_cache_dir", cache)

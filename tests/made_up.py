@@ -36,7 +36,7 @@ _PROCESS = flags.DEFINE_integer("process", 0, "This process.")
 def config():
     config = base.get_config()
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
-    config.data.bucket = {"llds": 32, "waveform": 16_000}
+    config.data.bucket = {"llds": 64, "waveform": 16_000}  # one length: one program
     config.finetune.update({"batch_size": 8, "epochs": 3})
     config.checkpoint_seconds = 0.0  # after every dispatch: a kill can come anywhere
     return config

@@ -71,7 +71,7 @@ def _over_sequences(function, xs):
     """vmap; on a CPU each device takes its sequences one by one, so that scores stay in cache."""
     if jax.default_backend() != "cpu":
         return jax.vmap(function)(xs)
-    batch = len(jax.tree.leaves(xs)[0])
+    batch = jax.tree.leaves(xs)[0].shape[0]
     devices = jax.sharding.get_abstract_mesh().shape.get("data", 1)
     if devices == 1 or batch % devices:
         return jax.lax.map(function, xs)
