@@ -5,6 +5,9 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 
+# What is tested runs for moments and compiles for long: LLVM's optimisations are not worth it.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):

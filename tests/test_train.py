@@ -24,12 +24,12 @@ LOGS: dict[int, Path] = {}
 VOLATILE = ("time", "examples_per_second")
 
 
-def fit(directory: Path, training, **changes):
+def fit(directory: Path, training, program=None, **changes):
     config = made_up.config()
     config.data.update(changes)
     config.finetune.epochs = 2
     directory.mkdir(exist_ok=True)
-    return train.fit(training, config, directory / "members", directory)
+    return train.fit(training, config, directory / "members", directory, program)
 
 
 def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen:
@@ -70,8 +70,10 @@ def together(tmp_path_factory):
 
 def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
     _, best = together
+    program = None
     for number in (0, 1, 2):
-        _, alone = fit(tmp_path / str(number), made_up.training((number,)))
+        engine, alone = fit(tmp_path / str(number), made_up.training((number,)), program)
+        program = engine.program
         ours = jax.tree.map(lambda leaf, n=number: leaf[n], best)
         # Not bitwise: XLA multiplies one matrix otherwise than three at once. Adam's first steps
         # divide by gradients near 0, which magnifies rounding in a few parameters.
@@ -82,13 +84,15 @@ def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
 
 
 def test_streaming_gives_the_same_parameters_as_device_resident_data(together, tmp_path):
-    _, streamed = fit(tmp_path / "stream", made_up.training((0, 1, 2), "stream"))
+    members = made_up.training((0, 1, 2), "stream")
+    _, streamed = fit(tmp_path / "stream", members, together[0].program)
     chex.assert_trees_all_equal(jax.device_get(streamed), jax.device_get(together[1]))
 
 
 def test_steps_per_dispatch_change_nothing(together, tmp_path):
-    _, two = fit(tmp_path / "two", made_up.training((0, 1, 2)), steps_per_dispatch=2)
-    _, four = fit(tmp_path / "four", made_up.training((0, 1, 2)), steps_per_dispatch=4)
+    members = made_up.training((0, 1, 2))
+    _, two = fit(tmp_path / "two", members, together[0].program, steps_per_dispatch=2)
+    _, four = fit(tmp_path / "four", members, together[0].program, steps_per_dispatch=4)
     chex.assert_trees_all_equal(jax.device_get(two), jax.device_get(four))
     # One step alone is compiled without a loop, which rounds otherwise; Adam magnifies that where
     # the gradient is zero but for rounding, as that of the keys' bias is.
@@ -196,7 +200,7 @@ def same(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("members", [1, 4])
 def test_eight_devices_give_the_losses_of_one(tmp_path, members):
-    flags = "--xla_force_host_platform_device_count="
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
     processes = [
         start(tmp_path / str(n), f"--members={members}", "--epochs=2", XLA_FLAGS=f"{flags}{n}")
         for n in (1, 8)
