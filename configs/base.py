@@ -26,6 +26,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
     config.model = ConfigDict(
         {
             "embed": "llds",  # llds | waveform (wav2vec 2.0's convolutions)
+            "context": "paper",  # paper: both stacks | base: wav2vec 2.0's own (published weights)
             "input_projection": True,  # Eq. 1's E
             "embed_scale": True,  # x sqrt(130) on entering each stack
             "positions": "sinusoidal",  # sinusoidal | none, first stack only (Eq. 1)
@@ -105,7 +106,8 @@ def get_config(argument: str = "demo") -> ConfigDict:
         {
             "dataset": "speech/synthetic" if demo else "speech/crema_d",
             "source": "",
-            "init_from": "pretrain",  # pretrain: this run's | "": from scratch | a run's directory
+            # pretrain: this run's | "": from scratch | a run's directory | a .safetensors of the
+            "init_from": "pretrain",  # published wav2vec 2.0 (configs/wav2vec2_base.py)
             "freeze": (),  # parameter paths that stay as they are: ("embed", "encoder")
             "label": {
                 "source": "multimodal",  # multimodal | voice | face | intended

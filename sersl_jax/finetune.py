@@ -24,6 +24,7 @@ from sersl_jax.evaluation import baselines, calibration, protocol, report, resul
 from sersl_jax.evaluation.labels import LabelRule, create_labels, soft_targets
 from sersl_jax.input_pipeline import Resident, Storage
 from sersl_jax.models.build import create_network
+from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.objectives import Multitask
 from sersl_jax.splits import Split
 from sersl_jax.stage_inputs import create_inputs, describe, open_corpus, stack
@@ -191,6 +192,8 @@ def _source(config: ConfigDict, workdir: Path, row: str) -> tuple[Any, str] | No
     origin = config.finetune.init_from
     if not origin:
         return None
+    if origin.endswith(".safetensors"):
+        return import_huggingface(origin, config.model.context), origin
     directory = workdir if origin == "pretrain" else Path(origin)
     if (directory / "pretrain").is_dir():
         directory = directory / "pretrain"

@@ -202,5 +202,5 @@ def _majority(labels: np.ndarray) -> float | None:
 
 def _residual_scales(params: Any) -> dict[str, Any]:
     """Stack 2's alpha and beta per member and layer, where there are any."""
-    blocks = params["encoder"]["stack2"]["blocks"]
+    blocks = params["encoder"].get("stack2", {}).get("blocks", {})
     return {name: blocks[name] for name in ("alpha", "beta") if name in blocks}

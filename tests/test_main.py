@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
-from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2
+from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
 from sersl_jax import stages
 
 REPOSITORY = Path(__file__).parents[1]
-ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2)
+ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
 
 
 ONE_LENGTH = {"llds": 400, "waveform": 64_000}  # compiles less

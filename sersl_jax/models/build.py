@@ -9,12 +9,14 @@ from ml_collections import ConfigDict
 from sersl_jax.models.ser import LldEmbedding, SerNet
 from sersl_jax.models.transformer import Encoder
 from sersl_jax.models.wav2vec2 import WaveformEmbedding
+from sersl_jax.models.wav2vec2_base import BaseContext
 from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
 from sersl_jax.tasks import Task
 
 ModelConfig = ConfigDict | Mapping[str, Any]
 CHOICES = {
     "embed": ("llds", "waveform"),
+    "context": ("paper", "base"),
     "positions": ("sinusoidal", "none"),
     "residual": ("free", "tied", "plain"),
     "pooling": ("mean", "last"),
@@ -34,22 +36,14 @@ def check(config: ModelConfig) -> None:
         )
 
 
-def create_encoder(config: ModelConfig, dtype: str) -> Encoder:
-    """Both stacks."""
-    fields = (
-        "num_layers",
-        "num_heads",
-        "ffn_dim",
-        "residual",
-        "causal",
-        "embed_scale",
-        "positions",
-    )
-    return Encoder(
-        **{name: config[name] for name in fields},
-        dropout=dict(config["dropout"]),
-        dtype=jnp.dtype(dtype),
-    )
+def create_encoder(config: ModelConfig, dtype: str) -> Encoder | BaseContext:
+    """Both stacks, or wav2vec 2.0's own layers."""
+    sizes = {name: config[name] for name in ("num_layers", "num_heads", "ffn_dim")}
+    sizes |= {"dropout": dict(config["dropout"]), "dtype": jnp.dtype(dtype)}
+    if config["context"] == "base":
+        return BaseContext(**sizes)
+    fields = ("residual", "causal", "embed_scale", "positions")
+    return Encoder(**sizes, **{name: config[name] for name in fields})
 
 
 def create_embedding(config: ModelConfig, dtype: str) -> LldEmbedding | WaveformEmbedding:

@@ -4,7 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import base
+from sersl_jax import checkpoint
+from sersl_jax.models.build import create_network
 from sersl_jax.models.wav2vec2_import import import_huggingface
+from sersl_jax.tasks import Task
 from tests.models import wav2vec2_small as small
 from tests.models.test_wav2vec2 import WEIGHTS
 
@@ -14,6 +18,22 @@ def test_every_parameter_is_imported_in_shape():
     args = (x, jnp.array([800]), jnp.zeros((1, 2), bool), 1.0, None)
     params = jax.eval_shape(lambda: network.init(jax.random.key(0), *args))["params"]
     chex.assert_trees_all_equal_shapes(import_huggingface(WEIGHTS), params)
+
+
+def test_imported_weights_fill_the_fine_tuned_network():
+    config = base.get_config().model
+    config.update({"embed": "waveform", "context": "base", "dim": 16, "num_layers": 2})
+    config.update({"num_heads": 2, "ffn_dim": 24})
+    config.wav2vec2.conv_widths = (12,) * 7
+    network = create_network(config, (Task("emotion", ("anger", "joy", "calm")),), "float32")
+    # The golden's positional convolution is narrower than the published one.
+    network = network.clone(encoder=small.base_context())
+    args = (jnp.zeros((1, 800)), jnp.array([800]), None)
+    fresh = small.random_params(lambda key: network.init(key, *args)["params"])
+    params, table = checkpoint.transfer(fresh, import_huggingface(WEIGHTS), "x.safetensors")
+    assert any(line.split() == ["left", "head_contrastive"] for line in table)
+    chex.assert_trees_all_equal(params["encoder"], import_huggingface(WEIGHTS)["encoder"])
+    assert jnp.isfinite(network.apply({"params": params}, *args)["emotion"]).all()
 
 
 def test_paper_context_takes_what_fits():
