@@ -19,7 +19,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
     # The stack sees noise-free features: the embedding's dropout is wav2vec 2.0's own.
     config.model.dropout.embedding = 0.1
     if demo:
-        config.model.wav2vec2.conv_widths = (64,) * 7
+        config.model.wav2vec2.conv_widths = (32,) * 7
     config.pretrain.objective = "wav2vec2"
     config.pretrain.members = {"wav2vec2": {"contrastive": 1.0, "diversity": 0.1, "features": 10.0}}
     config.pretrain.steps = 60 if demo else 400_000  # Sec. 4.3
@@ -35,5 +35,5 @@ def get_config(argument: str = "demo") -> ConfigDict:
         }
     )
     config.finetune.freeze = ("embed/extractor",)
-    config.finetune.steps = 30 if demo else 1_200  # Sec. 4.3
+    config.finetune.steps = 20 if demo else 1_200  # Sec. 4.3
     return config
