@@ -28,7 +28,7 @@ OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
 
 @dataclass(frozen=True)
 class How:
-    """What has no influence on the dataset: threads, or a Beam runner and its options."""
+    """What has no influence on the dataset: processes, or a Beam runner and its options."""
 
     workers: int
     strict: bool
@@ -136,7 +136,7 @@ def _build(
     config = tfds.download.DownloadConfig(download_mode=mode)
     with tqdm(desc="write", unit="example", disable=None, mininterval=0.5) as bar:
         maps, watch = (
-            builders.thread_map(how.workers, len(clips)),
+            builders.process_map(how.workers),
             functools.partial(builders.count, bar),
         )
         if how.beam_runner:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from sersl_jax import datasets
-from sersl_jax.corpora import synthetic
+from sersl_jax.corpora import Clip, synthetic
 from sersl_jax.datasets import measure
+from sersl_jax.datasets.builder import process_map
 from sersl_jax.prepare import prepare
 from tests.datasets.examples import assert_same
 
@@ -61,7 +62,7 @@ def test_what_was_measured_is_not_measured_again(faces, tmp_path, monkeypatch):
     prepare("pretext/folder", faces, tmp_path)
     shutil.copytree(tmp_path, tmp_path / "copy")
     monkeypatch.setattr(measure, "_measure", lambda *_: pytest.fail("measured again"))
-    again = prepare("pretext/folder", faces, tmp_path, overwrite=True)
+    again = prepare("pretext/folder", faces, tmp_path, overwrite=True, workers=1)
     assert_same(datasets.load("pretext/folder", tmp_path / "copy"), again)
 
 
@@ -103,7 +104,17 @@ def test_a_dry_run_says_what_would_be_made_and_writes_nothing(faces, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-def test_threads_do_not_change_the_dataset(faces, tmp_path):
+def end_the_process(_):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_one_line():
+    clips = [Clip(id=name, speaker_id=name, media=Path(name)) for name in ("a", "b")]
+    with pytest.raises(ValueError, match=r"process .* died, .*--workers=1"):
+        process_map(2)(end_the_process, clips)
+
+
+def test_the_number_of_workers_does_not_change_the_dataset(faces, tmp_path):
     one, three = (prepare("pretext/folder", faces, tmp_path / f"{n}", workers=n) for n in (1, 3))
     assert_same(one, three)
 

@@ -11,10 +11,11 @@ import importlib.metadata
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, ClassVar
 
+import joblib
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -170,18 +171,24 @@ def _examples(
     return watch(generate(**shard))
 
 
-def thread_map(workers: int, total: int) -> Map:
-    """A `map_clips` of that many threads (decoders and openSMILE release the GIL), with a bar."""
+def process_map(workers: int) -> Map:
+    """A `map_clips` of that many processes, with a progress bar.
+
+    Threads would wait for each other: openSMILE calls back into Python once a frame.
+    """
 
     def run(function: Measure, clips: Sequence[Clip]) -> list[Measured]:
-        with ThreadPoolExecutor(workers) as pool:
-            measured = pool.map(function, clips)
-            bar = tqdm(measured, "measure", total, unit="clip", disable=None, smoothing=0.05)
-            try:
-                return list(bar)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        measured = joblib.Parallel(workers, return_as="generator")(
+            joblib.delayed(function)(clip) for clip in clips
+        )
+        bar = tqdm(measured, "measure", len(clips), unit="clip", disable=None, smoothing=0.05)
+        try:
+            return list(bar)
+        except BrokenProcessPool:
+            raise ValueError(
+                "a process that measured clips died, of memory or of a broken file: "
+                "the same command goes on, with --workers=1 one clip at a time"
+            ) from None
 
     return run
 

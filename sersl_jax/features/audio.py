@@ -66,7 +66,8 @@ def _read_sound(
         rate = sound.samplerate
         begin = min(first * rate, sound.frames)
         stop = sound.frames if last is None else min(last * rate, sound.frames)
-        sound.seek(begin)
+        if begin:  # a codec starts anew after any seek
+            sound.seek(begin)
         samples = sound.read(stop - begin, dtype="float32", always_2d=True)
         size = _WAV_DATA.search(sound.extra_info)
     if len(samples) < stop - begin or (size and int(size[1]) < _STREAMED):

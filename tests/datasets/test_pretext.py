@@ -17,7 +17,7 @@ def prepared(faces, tmp_path_factory):
         faces,
         tmp_path_factory.mktemp("data"),
         features=["llds", "waveform"],
-        workers=2,
+        workers=1,  # signatures are checked in this process only
     )
 
 

@@ -1,6 +1,7 @@
 """Utterances: LLDs, the emotion they were labelled with, and raters' votes where there are any."""
 
 import dataclasses
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
@@ -26,7 +27,7 @@ class Builder(builder.Builder):
     OPTIONS = SpeechOptions
     BUILDER_CONFIGS: ClassVar = builder.configs()
 
-    @property
+    @functools.cached_property
     def classes(self) -> tuple[str, ...]:
         """The corpus's own order of classes; of a corpus without one, its labels, sorted."""
         fixed = getattr(corpora.get(self.builder_config_name or ""), "CLASSES", None)
