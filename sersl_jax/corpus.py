@@ -56,13 +56,18 @@ class Corpus:
 def read_corpus(name: str, data_dir: str | None, input_name: str) -> Corpus:
     """Opens a prepared dataset and reads all but its inputs.
 
-    Raises ValueError where the dataset was prepared without `input_name`.
+    Raises ValueError where the dataset was prepared without `input_name`, or as tfrecord files.
     """
     builder = datasets.load(name, data_dir)
     metadata = dict(builder.info.metadata)
     if input_name not in metadata["features"]:
         raise ValueError(
             f"dataset {name} holds no {input_name}: prepare it with --features=llds,{input_name}"
+        )
+    if metadata["file_format"] == "tfrecord":
+        raise ValueError(
+            f"dataset {name} is in tfrecord files, for tf.data: prepare it in another --data_dir "
+            "without --file_format to train on it"
         )
     source = builder.as_data_source("train")
     rows, lengths = [], []

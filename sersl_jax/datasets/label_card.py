@@ -6,7 +6,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,10 +33,15 @@ def write(folder: Path) -> dict[str, Any]:
 def summarise(folder: Path) -> dict[str, Any]:
     """Reads everything but the features of every example."""
     builder = tfds.builder_from_directory(str(folder))
-    # TFDS hides the signature behind a decorator.
-    source = cast(Sequence[dict], builder.as_data_source("train"))  # pyright: ignore[reportCallIssue]
-    examples = [_without_features(example) for example in source]
     metadata = identity.read_metadata(folder)
+    if metadata["file_format"] == "tfrecord":
+        import tensorflow as tf
+
+        tf.config.set_visible_devices([], "GPU")  # JAX's
+        source = tfds.as_numpy(builder.as_dataset(split="train"))
+    else:
+        source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
+    examples = [_without_features(example) for example in cast(Iterable[dict], source)]
     lines = ledger.read(folder / ledger.NAME)
     card = {
         "dataset": f"{builder.info.name}/{folder.parent.name}",

@@ -1,5 +1,6 @@
 """What a person may choose when preparing a dataset; stored in the dataset's metadata."""
 
+import importlib.util
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -73,11 +74,6 @@ def check_format(file_format: str) -> None:
     """Raises ValueError for a format that can't be written here."""
     if file_format not in ("array_record", "tfrecord"):
         raise ValueError(f"--file_format={file_format} is neither array_record nor tfrecord")
-    if file_format == "tfrecord":
-        try:
-            import tensorflow as tf
-        except ImportError:
-            raise ValueError(
-                "--file_format=tfrecord needs TensorFlow: pip install 'sersl_jax[tf]'"
-            ) from None
-        tf.config.set_visible_devices([], "GPU")  # JAX's
+    # Not imported: openSMILE crashes in a process that TensorFlow was imported into.
+    if file_format == "tfrecord" and not importlib.util.find_spec("tensorflow"):
+        raise ValueError("--file_format=tfrecord needs TensorFlow: pip install 'sersl_jax[tf]'")

@@ -1,5 +1,6 @@
 import pytest
 
+from sersl_jax.corpus import read_corpus
 from sersl_jax.prepare import prepare
 
 
@@ -17,10 +18,12 @@ def test_tfds_load_gives_a_tf_data_dataset(utterances, tmp_path):
     tf = pytest.importorskip("tensorflow", reason="needs the extra [tf]")
     import tensorflow_datasets as tfds
 
-    builder = prepare("speech/folder", utterances, tmp_path, file_format="tfrecord")
+    prepare("speech/folder", utterances, tmp_path, file_format="tfrecord")
     assert not tf.config.get_visible_devices("GPU")
-    ds = tfds.builder_from_directory(str(builder.data_path)).as_dataset(split="train")
+    ds = tfds.load("speech/folder", split="train", data_dir=tmp_path)
     spec = ds.element_spec
     assert spec["llds"].shape.as_list() == [None, 130]
     assert spec["labels"]["emotion"].dtype == tf.int64
     assert sum(1 for _ in ds) == 12
+    with pytest.raises(ValueError, match="in tfrecord files"):
+        read_corpus("speech/folder", str(tmp_path), "llds")

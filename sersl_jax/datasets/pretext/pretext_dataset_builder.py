@@ -14,7 +14,7 @@ from sersl_jax.datasets.options import PretextOptions
 from sersl_jax.features import audio, llds, openface
 
 
-class Builder(builder.Builder):
+class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads from the files
     """One example is one window; labels of -1 are unknown."""
 
     OPTIONS = PretextOptions

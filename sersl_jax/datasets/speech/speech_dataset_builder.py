@@ -21,7 +21,7 @@ from sersl_jax.features import llds
 VOTES = ("multimodal", "voice", "face")
 
 
-class Builder(builder.Builder):
+class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads from the files
     """One example is one clip, whole."""
 
     OPTIONS = SpeechOptions
