@@ -11,8 +11,9 @@ import pytest
 
 from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
-from sersl_jax.datasets import measure
+from sersl_jax.datasets import ledger, measure
 from sersl_jax.datasets.builder import process_map
+from sersl_jax.features import openface, tracking
 from sersl_jax.prepare import prepare
 from tests.datasets.examples import assert_same
 
@@ -139,3 +140,17 @@ def test_nothing_usable_is_an_error(tmp_path):
     (tmp_path / "media" / "a.wav").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 1 clips .*empty"):
         prepare("pretext/folder", tmp_path, tmp_path / "data")
+
+
+def test_why_a_video_gave_no_face_track_stands_in_the_ledger(faces, tmp_path, monkeypatch):
+    def fail(video, _):
+        raise openface.FaceError(f"{video}: wrote no CSV")
+
+    (tmp_path / "media").mkdir()
+    shutil.copy(min((faces / "media").iterdir()), tmp_path / "media" / "talk.mp4")
+    monkeypatch.setitem(tracking.BACKENDS, "openface", fail)
+    prepare("pretext/folder", tmp_path, tmp_path / "data", workers=1, track_faces=True)
+    [line] = ledger.read(tmp_path / "data/pretext/folder/1.0.0/ledger.csv")
+    assert (line.clip, line.stage) == ("talk", "face")
+    assert "talk.mp4: wrote no CSV" in line.reason
+    assert f"{tmp_path}" not in line.reason

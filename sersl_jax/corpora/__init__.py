@@ -20,6 +20,7 @@ class Clip:
     `start` and `end` are seconds in `media` (`end=None`: to its end); `face` is an OpenFace CSV
     of the whole media file. `labels["emotion"]` is a class name; `votes` holds, per modality that
     raters saw ("multimodal", "voice", "face"), one number per class in the corpus's class order.
+    `untracked` is why a face back-end gave no CSV, where it was asked and failed.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Clip:
     labels: Mapping[str, str] = field(default_factory=dict)
     votes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     attributes: Mapping[str, str] = field(default_factory=dict)
+    untracked: str = ""
 
 
 def names() -> tuple[str, ...]:

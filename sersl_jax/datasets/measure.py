@@ -130,7 +130,7 @@ def _entry(clip: Clip, options: SpeechOptions, cache: Path) -> Path:
         "version": VERSION,
         "options": options.measured() | {"kind": type(options).__name__},
         "media": _digest(clip.media, *_stamp(clip.media)),
-        "face": _digest(face, *_stamp(face)) if face else None,
+        "face": _digest(face, *_stamp(face)) if face else clip.untracked or None,
         "span": (clip.start, clip.end),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

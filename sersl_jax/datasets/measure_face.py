@@ -56,7 +56,7 @@ def _track(clip: Clip, seconds: float) -> tuple[openface.FaceTrack, list[str]]:
     Raises FaceError where it can't belong to the sound.
     """
     if clip.face is None:
-        raise openface.FaceError("no CSV of the tracked face")
+        raise openface.FaceError(clip.untracked or "no CSV of the tracked face")
     track = openface.read(clip.face)
     if track.timestamps.size < 2:
         raise openface.FaceError(f"too few rows ({track.timestamps.size})")

@@ -1,6 +1,7 @@
 """From a corpus's name and folder to its clips."""
 
-import sys
+import dataclasses
+import itertools
 from pathlib import Path
 
 from tqdm import tqdm
@@ -41,19 +42,19 @@ def read_clips(
     clips = list(module.clips(source, **extra))[:limit]
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
-    if tracking and _track(clips, source / backend, backend, tracking):
-        clips = list(module.clips(source, **extra))[:limit]
-    return clips
+    if not tracking:
+        return clips
+    failed = _track(clips, source / backend, backend, tracking)
+    clips = itertools.islice(module.clips(source, **extra), limit)
+    return [dataclasses.replace(clip, untracked=failed.get(clip.media, "")) for clip in clips]
 
 
-def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> int:
-    """Tracks the faces of videos that have none; gives how many were tracked, says what failed."""
+def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict[Path, str]:
+    """Tracks the faces of videos that have none; gives the videos that failed, and why."""
     from sersl_jax.features.tracking import track_all
 
     videos = [c.media for c in clips if c.face is None and c.media.suffix.lower() in _VIDEO]
     out_dir.mkdir(parents=True, exist_ok=True)
     done = track_all(videos, out_dir, backend, workers)
-    reasons = [reason for _, reason in tqdm(done, "track", len({*videos}), unit="video")]
-    for reason in filter(None, reasons):
-        print(f"no face track: {reason}", file=sys.stderr)
-    return reasons.count("")
+    tracked = tqdm(done, "track", len({*videos}), unit="video", disable=None)
+    return {video: reason for video, reason in tracked if reason}
