@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,16 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType
 from jaxtyping import Array, Float, Int, Num
 
-from sersl_jax import checkpoint
+from sersl_jax import checkpoint, sharding
 from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
 
 _UNIT = {"llds": 64, "waveform": SAMPLE_RATE}  # about a second
-_MOST_UNITS, _MOST_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
+_MOST_UNITS, MOST_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
 
 Weights = Mapping[str, Any]
 Answers = tuple[Float[np.ndarray, "pieces classes"], Float[np.ndarray, "pieces dim"]]
@@ -34,7 +36,7 @@ class Ensemble:
       weights: `params`, `mean`, `std`, `temperature`, each with a leading axis of members.
       names: of the members: seeds or names of their splits.
       info: as the checkpoint has it: config, tasks, dataset.
-      forward: the compiled network, see `create_forward`.
+      forward: the compiled network, see `create_forward`; takes NumPy's arrays.
     """
 
     weights: Weights
@@ -106,7 +108,7 @@ def _units(length: float) -> int:
 
 def _rows(units: int, available: int) -> int:
     """Rows of a batch: one, or (to compile few shapes) as many as there may be of this length."""
-    return 1 if available == 1 else min(_MOST_ROWS, max(_MOST_UNITS // units, 1))
+    return 1 if available == 1 else min(MOST_ROWS, max(_MOST_UNITS // units, 1))
 
 
 def create_forward(info: Mapping[str, Any]) -> Forward:
@@ -147,12 +149,23 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
 
 
 def create_ensemble(weights: Weights, names: Sequence[str], info: Mapping[str, Any]) -> Ensemble:
-    """Puts the weights on the device; the network compiles at first use, once a shape."""
+    """Puts the weights on the devices; the network compiles at first use, once a shape."""
     options = None
     if jax.default_backend() == "cpu":  # by default independent products run at once, more slowly
         options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-    forward = jax.jit(create_forward(info), compiler_options=options)
-    return Ensemble(jax.device_put(weights), tuple(names), info, forward)
+    compiled = jax.jit(create_forward(info), compiler_options=options)
+    devices = jax.local_devices()[: math.gcd(jax.local_device_count(), MOST_ROWS)]
+    mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+
+    def forward(weights: Weights, inputs: Num[np.ndarray, "..."], lengths: Int[np.ndarray, " _"]):
+        """Rows are divided over the devices; one, or an odd number, goes to the first alone."""
+        if len(inputs) % len(devices):
+            weights = jax.tree.map(lambda leaf: leaf.addressable_data(0), weights)
+            return compiled(weights, inputs, lengths)
+        with jax.set_mesh(mesh):
+            return compiled(weights, *sharding.put((inputs, lengths), mesh, "data"))
+
+    return Ensemble(sharding.put(weights, mesh), tuple(names), info, forward)
 
 
 def load_run(path: str | Path) -> Ensemble:

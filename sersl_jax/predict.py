@@ -110,6 +110,9 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(
             "name a run and the files: python -m sersl_jax.predict --checkpoint=runs/ssl1 clip.wav"
         )
+    from sersl_jax import inference, sharding
+
+    sharding.use_cores(inference.MOST_ROWS)
     values: dict[str, Any] = {f.name: flags.FLAGS[f.name].value for f in fields(Options)}
     return run(argv[1:], Options(**values))
 

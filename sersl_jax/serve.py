@@ -49,8 +49,10 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("name a run: python -m sersl_jax.serve --checkpoint=runs/ssl1")
     _import_gradio()  # before the run is read, to tell at once that it's missing
 
+    from sersl_jax import inference, sharding
     from sersl_jax.recognizer import load
 
+    sharding.use_cores(inference.MOST_ROWS)
     recognizer = load(chosen.checkpoint)
     recognizer.timeline(np.zeros(2 * SAMPLE_RATE, np.float32), SAMPLE_RATE)  # compiles
     with tempfile.TemporaryDirectory() as folder:

@@ -19,6 +19,7 @@ import soundfile
 from absl import app, flags
 
 import sersl_jax
+from sersl_jax import inference, sharding
 from sersl_jax.features import audio
 from sersl_jax.recognizer import Recognizer
 from tests import trained_run
@@ -30,6 +31,7 @@ _MEMBERS = flags.DEFINE_integer("members", 3, "Members, without a run.")
 
 
 def main(_) -> None:
+    sharding.use_cores(inference.MOST_ROWS)
     with tempfile.TemporaryDirectory() as folder:
         run = _CHECKPOINT.value or _paper_run(Path(folder))
         clips = _find_clips(Path(folder))
