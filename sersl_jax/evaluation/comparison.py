@@ -113,7 +113,7 @@ def reference_rows(run: Run) -> list[Row]:
 
 def paper_row(run: Run) -> list[Row]:
     """The paper's figures for a run's config, if the paper has them."""
-    figures = paper.figures(run.name)
+    figures = paper.figures(run.results, run.name)
     return [Row("in the paper", "paper", figures, {})] if figures else []
 
 

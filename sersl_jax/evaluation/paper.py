@@ -1,7 +1,11 @@
 """The paper's figures (Tables 2 and 3; CREMA-D, mean of 20 splits, per cent)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sersl_jax.metrics import METRICS
 
+DATASET = "speech/crema_d"
 TITLES = {
     "supervised": "Supervised",
     "wav2vec2": "wav2vec 2.0 (retrain)",
@@ -29,9 +33,13 @@ TASKS = {  # Table 3: energy, facial landmarks (~: one centroid for the whole fa
 }
 
 
-def figures(name: str) -> dict[str, float] | None:
-    """The paper's row as fractions of 1 under our metric names; None for a row it does not have."""
-    if name not in FIGURES:
+def figures(results: Mapping[str, Any], name: str) -> dict[str, float] | None:
+    """The paper's row of this name as fractions of 1 under our metric names.
+
+    None for a row that it does not have, and for `results` on another corpus than the paper's.
+    """
+    fine_tuning = results.get("config", {}).get("finetune", {})
+    if name not in FIGURES or fine_tuning.get("dataset", DATASET) != DATASET:
         return None
     precision, recall, f1, micro = (value / 100 for value in FIGURES[name])
     values = (precision, recall, f1, micro, micro, micro, recall)

@@ -55,7 +55,7 @@ def create(run: runs.Run) -> str:
 
 def _headline(run: runs.Run) -> str:
     means, deviations = comparison.mean_and_deviation(run)
-    published = paper.figures(run.name) or {}
+    published = paper.figures(run.results, run.name) or {}
     low, high = significance.bootstrap(run.confusions(run.speakers))
     names = {"macro_f1": "Macro F1", "uar": "UAR (macro recall)", "micro_f1": "Accuracy"}
     cards = {}

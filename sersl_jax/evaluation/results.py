@@ -146,7 +146,7 @@ def difference(base: Mapping[str, Any], config: Mapping[str, Any], at: str = "")
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The text that `main` prints; with the paper's row where the config is one of the paper's."""
+    """The text that `main` prints; with the paper's row where it has one."""
     name = str(results["config"].get("name", "this run"))
     number = len(results["splits"])
     lines = [
@@ -159,7 +159,7 @@ def table(results: Mapping[str, Any]) -> str:
         _row("sd", results["sd"]),
         *(_row(line, values["mean"]) for line, values in results["baselines"].items()),
     ]
-    published = paper.figures(name)
+    published = paper.figures(results, name)
     return "\n".join([*lines, _row("paper", published)] if published else lines)
 
 

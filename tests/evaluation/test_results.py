@@ -62,6 +62,12 @@ def test_the_table_shows_the_papers_figures(runs):
     assert paper_row.split()[1:] == ["59.7", "57.9", "57.0", "57.7", "57.7", "57.7", "57.9"]
 
 
+def test_the_papers_figures_stand_beside_its_own_corpus_alone(runs):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    saved["config"]["finetune"]["dataset"] = "speech/folder"
+    assert not [line for line in results.table(saved).splitlines() if line.startswith("paper")]
+
+
 def test_one_split_has_no_sd_and_the_table_says_so(tmp_path):
     written = write_tiny(tmp_path)
     assert written["sd"]["macro_f1"] is None
