@@ -88,9 +88,8 @@ class Engine:
         for length, count, xs in self.feed.dispatches(self.plan_once(members)):
             for number in range(count):
                 x = jax.tree.map(lambda a, n=number: a[n], xs)
-                found.append(
-                    self.program.evaluate(params, self.member, self.feed.resident, x, length)
-                )
+                out = self.program.evaluate(params, self.member, self.feed.resident, x, length)
+                found.append(sharding.in_turn(out))
         return jax.tree.map(lambda *parts: sum(parts), *found)
 
     def logits(

@@ -21,8 +21,15 @@ def use_cores(*batch_sizes: int) -> None:
     while any(size % cores for size in batch_sizes):
         cores -= 1
     jax.config.update("jax_num_cpu_devices", cores)
-    # Programs that wait for each other's sums on one pool of threads can wait for ever.
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+
+def in_turn(out):
+    """On CPU devices, waits for `out`; for programs that do not wait for each other's results.
+
+    Several of them at once fill the pool of threads with halves that wait for their other halves'
+    sums (XLA's all-reduce gives up after 40 s).
+    """
+    return jax.block_until_ready(out) if jax.default_backend() == "cpu" else out
 
 
 def create_mesh(num_members: int, batch_size: int) -> Mesh:
