@@ -135,7 +135,7 @@ def prepared(faces, tmp_path_factory):
     clip = min((faces / "media").iterdir())
     write_sounds(root / "media", audio.read(clip)[: 16_000 * 5 + 8_000])
     write_faces(root / "openface", crop(faces / "openface" / f"{clip.stem}.csv", root))
-    return prepare("pretext/folder", root, root / "data", workers=2)
+    return prepare("pretext/folder", root, root / "data", workers=1)
 
 
 def crop(path, root):
