@@ -39,7 +39,7 @@ def summarise(folder: Path) -> dict[str, Any]:
 
         tf.config.set_visible_devices([], "GPU")  # JAX's
         source = tfds.as_numpy(builder.as_dataset(split="train"))
-    else:
+    else:  # TFDS hides the signature behind a decorator
         source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
     examples = [_without_features(example) for example in cast(Iterable[dict], source)]
     lines = ledger.read(folder / ledger.NAME)
