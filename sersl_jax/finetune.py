@@ -65,7 +65,7 @@ def finetune(
         {**config.to_dict(), "name": row},
         stage.protocol,
         rule,
-        {**_environment(), "seconds": round(time.time() - began, 1)},
+        {**_environment(), "seconds_since_last_start": round(time.time() - began, 1)},
         corpus=corpus_rows,
         classes=corpus.label_names["emotion"],
         warnings=warnings,

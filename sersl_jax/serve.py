@@ -177,7 +177,8 @@ def draw(waveform: np.ndarray, timeline: "Sequence[Prediction]") -> "Figure":
     above.set_ylabel("waveform")
     audible = waveform + 1e-5 * np.random.default_rng(0).standard_normal(len(waveform))
     window = min(512, len(waveform))
-    middle.specgram(audible, window, SAMPLE_RATE, noverlap=window // 2, cmap="magma", vmin=-120)
+    sizes = {"NFFT": window, "noverlap": window // 2, "Fs": SAMPLE_RATE}
+    middle.specgram(audible, **sizes, cmap="magma", vmin=-120)
     middle.set_ylabel("Hz")
     _draw_timeline(below, timeline)
     below.set(xlabel="s", ylabel="probability", ylim=(0, 1), xlim=(0, len(waveform) / SAMPLE_RATE))

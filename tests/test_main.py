@@ -22,7 +22,7 @@ ONE_LENGTH = {"llds": 400, "waveform": 64_000}  # compiles less
 def shrink(config, data_dir):
     """The embedded corpus, but a tiny network and few epochs."""
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
-    config.data.data_dir = str(data_dir)
+    config.data.update({"data_dir": str(data_dir), "bucket": ONE_LENGTH})
     config.pretrain.epochs = 2
     config.finetune.update({"epochs": 2, "num_splits": 2})
     return config
@@ -110,7 +110,6 @@ def test_a_checkpoint_of_another_network_is_refused(run, data_dir, tmp_path):
 
 def test_ablations_trained_together_are_runs_of_their_own(data_dir, tmp_path):
     config = shrink(table3.get_config(), data_dir)
-    config.data.bucket = ONE_LENGTH
     for name in ("ssl2", "ssl3", "ssl4"):
         del config.pretrain.members[name]
     config.pretrain.epochs = config.finetune.epochs = config.finetune.num_splits = 1
@@ -122,7 +121,6 @@ def test_ablations_trained_together_are_runs_of_their_own(data_dir, tmp_path):
 
 def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
     config = shrink(wav2vec2.get_config(), data_dir)
-    config.data.bucket = ONE_LENGTH
     config.model.wav2vec2.update({"conv_widths": (8,) * 7, "entries": 8, "num_negatives": 5})
     config.pretrain.update({"steps": 3, "batch_size": 4})
     config.finetune.update({"steps": 2, "num_splits": 1, "batch_size": 4})

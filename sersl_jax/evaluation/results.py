@@ -42,7 +42,7 @@ def write(
         config: everything the run was told; `config["name"]` is the row of the paper's table.
         protocol: the protocol's name.
         label_rule: `LabelRule.stamp()`.
-        environment: versions, device, seconds.
+        environment: versions, device, seconds since the last start (a resumed run had others).
         corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
             side, and proves that each test clip was scored once.
         classes: class names; needed only where there are no `p_<class>` columns.

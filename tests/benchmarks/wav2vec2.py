@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from matplotlib.figure import Figure
 
 from sersl_jax.features import audio, segments
 from sersl_jax.models.transformer import Encoder
@@ -56,6 +57,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--entries", type=int, default=320)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--every", type=int, default=200, help="steps between printed lines")
+    parser.add_argument("--curves", help="picture (.svg, .png) to draw of all seeds")
     return parser.parse_args()
 
 
@@ -102,7 +104,10 @@ def as_batch(waveforms: jax.Array) -> dict[str, jax.Array]:
     }
 
 
-def pretrain(args: argparse.Namespace, seed: int, train: jax.Array, validation: jax.Array) -> None:
+def pretrain(
+    args: argparse.Namespace, seed: int, train: jax.Array, validation: jax.Array
+) -> dict[int, dict[str, float]]:
+    """Held-out metrics after every `args.every` steps."""
     objective = create_objective(args)
     weights = {"contrastive": 1.0, "diversity": args.diversity, "features": args.penalty}
     schedule = optax.warmup_constant_schedule(0.0, args.learning_rate, args.warmup)
@@ -122,17 +127,18 @@ def pretrain(args: argparse.Namespace, seed: int, train: jax.Array, validation: 
         return optax.apply_updates(params, updates), state, metrics
 
     evaluate = jit(lambda p, x: objective.loss(p, as_batch(x), weights, None, jnp.int32(0))[1])
-    state, start, trained, held_out = optimizer.init(params), time.perf_counter(), [], {}
+    state, start, trained, curve = optimizer.init(params), time.perf_counter(), [], {}
     for number in range(1, args.steps + 1):
         params, state, metrics = step(params, state, jnp.int32(number - 1))
         trained.append(metrics)
         if number % args.every == 0:
             pieces = np.split(validation, len(validation) // 32)
-            held_out = means([evaluate(params, piece) for piece in pieces])
-            report(seed, number, means(trained), held_out, time.perf_counter() - start)
+            curve[number] = means([evaluate(params, piece) for piece in pieces])
+            report(seed, number, means(trained), curve[number], time.perf_counter() - start)
             trained = []
-    if warning := collapse_warning(held_out, args.entries):
+    if curve and (warning := collapse_warning(curve[max(curve)], args.entries)):
         print(warning)
+    return curve
 
 
 def means(batches: list[dict]) -> dict[str, float]:
@@ -155,6 +161,28 @@ def report(seed: int, step: int, train: dict, held_out: dict, seconds: float) ->
     )
 
 
+def draw(path: str, curves: list[dict[int, dict[str, float]]], entries: int) -> None:
+    """Contrastive accuracy and perplexity of every seed over steps; dashed: chance, a fifth."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for seed, curve in enumerate(curves):
+        for axes, name, style in (
+            (left, "accuracy_contrastive", "-"),
+            (right, "codebook_perplexity_1", "-"),
+            (right, "codebook_perplexity_2", ":"),
+        ):
+            label = f"seed {seed}" if style == "-" else None
+            values = [found[name] for found in curve.values()]
+            axes.plot(list(curve), values, style, color=f"C{seed}", label=label)
+    chances = [[found["chance_contrastive"] for found in curve.values()] for curve in curves]
+    left.plot(list(curves[0]), np.mean(chances, axis=0), "k--", linewidth=0.8, label="chance")
+    right.axhline(0.2 * entries, color="k", linestyle="--", linewidth=0.8)
+    left.set(xlabel="step", ylabel="held-out contrastive accuracy", ylim=(0, None))
+    right.set(xlabel="step", ylabel=f"perplexity of {entries} entries", ylim=(0, entries))
+    left.legend()
+    figure.savefig(path)
+
+
 def main() -> None:
     args = parse()
     if args.what == "speed":
@@ -165,8 +193,10 @@ def main() -> None:
     print(
         f"{len(train)} segments ({len(train) / 30:.1f} min) to train on, {len(validation)} held out"
     )
-    for seed in range(args.seeds):
-        pretrain(args, seed, jnp.asarray(train), jnp.asarray(validation))
+    arrays = jnp.asarray(train), jnp.asarray(validation)
+    curves = [pretrain(args, seed, *arrays) for seed in range(args.seeds)]
+    if args.curves:
+        draw(args.curves, curves, args.entries)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def write_run(workdir: Path, corpus: Corpus, name: str, skill: float, **options)
         {
             "versions": {"python": "3.11.7", "jax": "0.10.2", "sersl_jax": "0.1.0"},
             "device": "1 x CPU",
-            "seconds": 312.4,
+            "seconds_since_last_start": 312.4,
         },
         corpus=corpus.clips,
         base_config={"name": "", "seed": 0, "finetune": {"epochs": 20, "learning_rate": 7.25e-4}},
