@@ -48,6 +48,24 @@ def test_json_is_a_list_of_file_label_probabilities(run, folder):
     assert found[1]["probabilities"] == pytest.approx(expected.probabilities, abs=1e-6)
 
 
+def test_rows_divided_over_four_cores_give_the_same(run, folder):
+    files = [str(folder / "b.wav")] * 3 + [str(folder / "a.wav")]
+    _, expected, _ = run(*files, format="json")
+    program = f"""
+import os
+os.sched_getaffinity = lambda _: range(4)
+import jax
+from sersl_jax import inference, predict, sharding
+sharding.use_cores(inference.MOST_ROWS)
+predict.run({files}, predict.Options({str(trained_run())!r}, format="json"))
+raise SystemExit(jax.device_count())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    for ours, theirs in zip(json.loads(done.stdout), json.loads(expected), strict=True):
+        assert ours["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-6)
+
+
 def test_a_bad_file_is_a_line_and_exit_code_1_after_the_rest(run, folder):
     code, out, err = run(folder, folder / "none.wav", format="csv")
     rows = list(csv.DictReader(io.StringIO(out)))
