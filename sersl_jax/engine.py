@@ -149,7 +149,11 @@ def fresh_params(training: Training, config: ConfigDict) -> Any:
         return training.objective.init(seed, {"inputs": inputs, "lengths": lengths})
 
     keys = jnp.stack([_key(config, seed) for seed in training.seeds])
-    return jax.device_get(jax.jit(jax.vmap(init))(keys, batch.inputs, batch.lengths))
+    # It runs once: optimising it takes longer than running it as it is.
+    on_cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": "0"} if on_cpu else None
+    init = jax.jit(jax.vmap(init), compiler_options=options)
+    return jax.device_get(init(keys, batch.inputs, batch.lengths))
 
 
 def _plan(training: Training, config: ConfigDict, epoch: int) -> list[Step]:

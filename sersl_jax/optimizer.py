@@ -27,6 +27,7 @@ def create_optimizer(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=config.weight_decay),
     )
+    adam = optax.flatten(adam)  # one vector instead of dozens of arrays: less to compile and launch
     if not frozen:
         return adam
     return optax.partition(

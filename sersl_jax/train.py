@@ -148,7 +148,8 @@ class _Loop:
         terminated = sharding.any_process(self.termination.requested)
         late = time.monotonic() - self.saved > self.engine.config.checkpoint_seconds
         if terminated or now or sharding.any_process(late):
-            number = self.epoch * self.engine.steps_per_epoch + self.step
+            # Orbax skips a number that it has; an epoch's last step and its end are two.
+            number = self.epoch * (self.engine.steps_per_epoch + 1) + self.step
             position = (self.epoch, self.step)
             self.checkpoints.save(number, self.state, self.best, self.training, position)
             self.saved = time.monotonic()

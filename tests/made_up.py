@@ -28,6 +28,7 @@ _DIRECTORY = flags.DEFINE_string("directory", None, "Where the training goes.")
 _MEMBERS = flags.DEFINE_integer("members", 1, "Independent trainings.")
 _RESIDENCY = flags.DEFINE_enum("residency", "device", ["device", "stream"], "Where inputs are.")
 _EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs.")
+_SAVE = flags.DEFINE_bool("save", False, "Save after every dispatch: a kill can come anywhere.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Address of the first process.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "Number of processes.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This process.")
@@ -38,7 +39,6 @@ def config():
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
     config.data.bucket = {"llds": 64, "waveform": 16_000}  # one length: one program
     config.finetune.update({"batch_size": 8, "epochs": 3})
-    config.checkpoint_seconds = 0.0  # after every dispatch: a kill can come anywhere
     return config
 
 
@@ -103,6 +103,8 @@ def main(_) -> None:
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     chosen = config()
     chosen.finetune.epochs = _EPOCHS.value
+    if _SAVE.value:
+        chosen.checkpoint_seconds = 0.0
     made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value)
     directory = Path(_DIRECTORY.value)
     directory.mkdir(parents=True, exist_ok=True)

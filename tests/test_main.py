@@ -11,26 +11,30 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 
 from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
 from sersl_jax import stages
+from sersl_jax.corpora import synthetic
 
 REPOSITORY = Path(__file__).parents[1]
 ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
 
 
-ONE_LENGTH = {"llds": 400, "waveform": 64_000}  # compiles less
+ONE_LENGTH = {"llds": 200, "waveform": 48_000}  # of all clips: compiles less
 
 
 def shrink(config, data_dir):
-    """The embedded corpus, but a tiny network and few epochs."""
+    """A tiny network, few epochs and fewer made-up people."""
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
     config.data.update({"data_dir": str(data_dir), "bucket": ONE_LENGTH})
-    config.pretrain.epochs = 2
-    config.finetune.update({"epochs": 2, "num_splits": 2})
+    config.pretrain.update({"epochs": 2, "source": str(data_dir / "talking")})
+    config.finetune.update({"epochs": 2, "num_splits": 2, "source": str(data_dir / "speech")})
     return config
 
 
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
-    return tmp_path_factory.mktemp("data")
+    made = tmp_path_factory.mktemp("data")
+    synthetic.write_pretext(made / "talking", num_speakers=10, clips_per_speaker=2)
+    synthetic.write_speech(made / "speech", num_speakers=8, clips_per_speaker=12)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +137,8 @@ def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
 def test_local_multiprocess_as_it_stands(data_dir, tmp_path):
     tiny = {"model.dim": 20, "model.num_heads": 2, "model.ffn_dim": 40, "model.num_layers": 1}
     once = {"pretrain.epochs": 1, "finetune.epochs": 1, "finetune.num_splits": 2}
-    fields = tiny | once | {"data.bucket.llds": 400, "data.data_dir": data_dir}
+    sources = {"pretrain.source": data_dir / "talking", "finetune.source": data_dir / "speech"}
+    fields = tiny | once | sources | {"data.bucket.llds": 200, "data.data_dir": data_dir}
     command = [REPOSITORY / "launch/local_multiprocess.sh", "--config=configs/ssl1.py"]
     command += [f"--workdir={tmp_path}", *(f"--config.{k}={v}" for k, v in fields.items())]
     environment = {**os.environ, "PYTHON": sys.executable}

@@ -132,7 +132,7 @@ def test_an_epoch_trains_on_each_members_examples_once():
 @pytest.mark.parametrize("residency", ["device", "stream"])
 def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, residency):
     luck = random.Random(residency)
-    arguments = ("--members=3", f"--residency={residency}")
+    arguments = ("--members=3", "--save", f"--residency={residency}")
     for _ in range(2):
         process = start(tmp_path, *arguments)
         wait_for_checkpoint(tmp_path, process)
@@ -144,7 +144,7 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, 
 
 
 def test_sigterm_saves_and_exits_with_143(straight, tmp_path):
-    process = start(tmp_path, "--members=3")
+    process = start(tmp_path, "--members=3", "--save")
     wait_for_checkpoint(tmp_path, process)
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
