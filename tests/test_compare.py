@@ -115,6 +115,13 @@ def test_the_better_run_can_be_named(runs):
         compare._find(read, "nobody")
 
 
+def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path):
+    again = shutil.copytree(runs["ssl1"], tmp_path / "again")
+    read = finished.read_all([runs["ssl1"], again, runs["supervised"]])
+    titles = [f"SSL 1 (our method) ({path})" for path in (runs["ssl1"], again)]
+    assert [run.title for run in read] == [*titles, "Supervised"]
+
+
 def test_a_mistake_is_one_line_and_exit_code_2(runs, tmp_path):
     command = [sys.executable, "-m", "sersl_jax.compare", str(runs["ssl1"]), str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,8 +1,9 @@
 """Finished runs as `compare` and `report` read them, and what makes two of them comparable."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +27,13 @@ class Run:
     predictions: pd.DataFrame
     results: dict[str, Any]
     classes: list[str]
+    namesakes: bool = False  # another run beside it has the same name
 
     @property
     def title(self) -> str:
-        """The row's name as the paper writes it."""
-        return paper.TITLES.get(self.name, self.name)
+        """The row's name as the paper writes it, and where it lies if that alone is ambiguous."""
+        title = paper.TITLES.get(self.name, self.name)
+        return f"{title} ({self.path})" if self.namesakes else title
 
     @property
     def splits(self) -> list[str]:
@@ -92,6 +95,8 @@ def read_all(paths: Iterable[str | Path]) -> list[Run]:
             run.predictions["clip"], run.predictions["speaker_id"], strict=True
         )
     }
+    names = Counter(run.name for run in runs)
+    runs = [replace(run, namesakes=names[run.name] > 1) for run in runs]
     runs = [_same_classes(_with_speakers(run, known), runs) for run in runs]
     for other in runs[1:]:
         check_comparable(runs[0], other)
@@ -193,7 +198,7 @@ def _with_speakers(run: Run, known: dict[str, str]) -> Run:
         return run
     speakers = [known.get(clip, clip) for clip in run.predictions["clip"]]
     table = run.predictions.assign(speaker_id=speakers)
-    return Run(run.path, run.name, table, run.results, run.classes)
+    return replace(run, predictions=table)
 
 
 def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
@@ -205,4 +210,4 @@ def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
         raise ValueError(
             f"{run.path} has the class {', '.join(strange)}, which is none of {', '.join(classes)}"
         )
-    return Run(run.path, run.name, run.predictions, run.results, classes)
+    return replace(run, classes=classes)
