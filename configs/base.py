@@ -93,7 +93,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
             "dataset": "pretext/synthetic" if demo else "pretext/msp_face",
             "source": "",  # raw corpus; "": prepared already (or embedded)
             "objective": "multitask",  # multitask | wav2vec2
-            "members": {},  # {row's name: weight of each task's loss}; one training a row
+            "members": {},  # {row's name: weight of each task's loss, else 0}; one training a row
             "validation_fraction": 0.1,  # of the speakers
             "epochs": 3 if demo else 300,  # Sec. 4.3
             "steps": 0,  # 0: by epochs

@@ -15,11 +15,6 @@ from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5
 def get_config(argument: str = "demo") -> ConfigDict:
     config = base.get_config(argument)
     config.name = "table3"
-    rows = [row.get_config(argument).pretrain.members for row in (ssl1, ssl2, ssl3, ssl4, ssl5)]
-    tasks = sorted({task for row in rows for weights in row.values() for task in weights})
-    config.pretrain.members = {
-        name: {task: weights.get(task, 0.0) for task in tasks}
-        for row in rows
-        for name, weights in row.items()
-    }
+    for row in (ssl1, ssl2, ssl3, ssl4, ssl5):
+        config.pretrain.members.update(row.get_config(argument).pretrain.members)
     return config

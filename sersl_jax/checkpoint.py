@@ -1,6 +1,7 @@
 """Saving and restoring: exact resume of a training, and the model that others start from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,13 @@ class Checkpoints:
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(
-        self, number: int, state: Any, best: Any, training: "Training", position: tuple[int, int]
+        self,
+        number: int,
+        state: Any,
+        best: Any,
+        training: "Training",
+        position: tuple[int, int],
+        finished: bool,
     ) -> None:
         """Saves the latest state and the best model; `number` grows from save to save.
 
@@ -52,14 +59,16 @@ class Checkpoints:
         """
         model = _model(best, training)
         chosen = {"loss": best.loss, "epoch": best.epoch}
-        info = {**training.info, "names": list(training.names), "position": list(position)}
+        info = {**training.info, "names": list(training.names), "finished": finished}
+        info |= {"position": list(position), "version": VERSION}
         items = ocp.args.Composite(
             state=ocp.args.StandardSave({"state": state, "chosen": chosen}),
             model=ocp.args.StandardSave(model),
-            info=ocp.args.JsonSave({**info, "version": VERSION}),
+            info=ocp.args.JsonSave(info),
         )
         try:
-            self._manager.save(number, args=items)
+            if not self._manager.save(number, args=items):
+                raise RuntimeError(f"{self.directory}: checkpoint {number} was not written")
         except (OSError, ValueError) as error:
             if "No space left" not in str(error):
                 raise
@@ -71,22 +80,34 @@ class Checkpoints:
     def restore(
         self, state: Any, best: Any, training: "Training"
     ) -> tuple[Any, Any, list[int]] | None:
-        """The latest state, best and position, placed like `state` and `best`; None where none."""
+        """The latest state, best and position, placed like `state` and `best`; None where none.
+
+        Raises ValueError where they are of another training: the data or splits have changed.
+        """
         latest = self._manager.latest_step()
         if latest is None:
             return None
+        args = ocp.args.Composite(info=ocp.args.JsonRestore())
+        info = self._manager.restore(latest, args=args)["info"]
+        self._check_same(info, {**training.info, "names": list(training.names)})
         like = _model(best, training)
         chosen = {"loss": best.loss, "epoch": best.epoch}
-        saved = self._manager.restore(
-            latest,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore({"state": state, "chosen": chosen}),
-                model=ocp.args.StandardRestore(like),
-                info=ocp.args.JsonRestore(),
-            ),
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore({"state": state, "chosen": chosen}),
+            model=ocp.args.StandardRestore(like),
         )
+        saved = self._manager.restore(latest, args=args)
         best = best.replace(params=saved["model"]["params"], **saved["state"]["chosen"])
-        return saved["state"]["state"], best, saved["info"]["position"]
+        return saved["state"]["state"], best, info["position"]
+
+    def _check_same(self, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+        here = json.loads(json.dumps(here))
+        for what in ("dataset", "names", "speakers"):
+            if there.get(what) != here.get(what):
+                raise ValueError(
+                    f"{self.directory} was begun on another {what}: the dataset or the splits have "
+                    "changed since; take another --workdir"
+                )
 
     @property
     def latest(self) -> str:

@@ -112,7 +112,7 @@ def create_engine(training: Training, config: ConfigDict, program: Program | Non
     """Puts a training on all devices of all processes; compiles at first use.
 
     `program` is that of another training that differs in its members alone; it is taken over
-    where it was made for as many.
+    where it was made for as many, and as many steps if the learning rate depends on them.
     """
     stage = config[training.stage]
     mesh = sharding.create_mesh(len(training.names), stage.batch_size)
@@ -123,13 +123,15 @@ def create_engine(training: Training, config: ConfigDict, program: Program | Non
     steps_per_epoch = len(_plan(training, config, 0))
     num_steps = stage.steps or stage.epochs * steps_per_epoch
     on_plateau = stage.optimizer.schedule == "plateau"
-    if program is None or program.mesh != mesh:
+    planned = None if on_plateau else num_steps
+    if program is None or (program.mesh, program.num_steps) != (mesh, planned):
         program = create_program(
             training.objective,
             create_optimizer(stage.optimizer, num_steps, training.frozen),
             create_plateau(stage.optimizer) if on_plateau else None,
             config.data.normaliser_clip,
             mesh,
+            planned,
         )
     resident = training.resident and sharding.put(training.resident, mesh)
     most = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)

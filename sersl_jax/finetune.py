@@ -1,7 +1,6 @@
 """Emotion recognition: every split of the protocol trained, tested and scored (Sec. 4.3, 5)."""
 
 import json
-import sys
 import time
 import zlib
 from collections.abc import Sequence
@@ -17,15 +16,15 @@ import scipy.special
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from sersl_jax import checkpoint, sharding
+from sersl_jax import pretrained, sharding
 from sersl_jax.corpus import Corpus, SpeakerStatistics, speaker_statistics
 from sersl_jax.engine import Engine, Training, fresh_params
 from sersl_jax.evaluation import baselines, calibration, protocol, report, results
 from sersl_jax.evaluation.labels import LabelRule, create_labels, soft_targets
 from sersl_jax.input_pipeline import Resident, Storage
 from sersl_jax.models.build import create_network
-from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.objectives import Multitask
+from sersl_jax.pretrained import Pretrained
 from sersl_jax.splits import Split
 from sersl_jax.stage_inputs import create_inputs, describe, open_corpus, stack
 from sersl_jax.tasks import Task
@@ -40,6 +39,8 @@ def finetune(
 ) -> None:
     """Trains, tests and scores every split of the protocol; writes the results to `place`."""
     if (place / "results.json").exists():
+        if jax.process_index() == 0 and not (place / "report.html").exists():
+            report.write(place)
         print(results.table(json.loads((place / "results.json").read_text())))
         return
     stage = config.finetune
@@ -48,10 +49,13 @@ def finetune(
     splits, warnings = create_splits(corpus_rows, config)
     statistics = speaker_statistics(corpus)
     inputs = create_inputs(config, corpus, statistics)
-    loaded = _source(config, workdir, row)
+    start = pretrained.load(config, workdir, row)
+    if start is not None:
+        tested = np.concatenate([_examples(corpus_rows, split, "test") for split in splits])
+        warnings += start.check(corpus, tested, stage.allow_speaker_overlap)
     predictions, program = [], None
-    for group in _groups(config, splits, corpus):
-        training = _split_training(config, inputs, statistics, corpus_rows, group, loaded)
+    for group in _groups(config, splits, corpus, place / "finetune"):
+        training = _split_training(config, inputs, statistics, corpus_rows, group, start)
         directory = place / "finetune" / f"{splits.index(group[0])}-{splits.index(group[-1])}"
         engine, best = fit(training, config, directory, place, program)
         program = engine.program
@@ -113,7 +117,7 @@ def _split_training(
     statistics: SpeakerStatistics,
     rows: pd.DataFrame,
     splits: Sequence[Split],
-    loaded: tuple[Any, str] | None,
+    start: Pretrained | None,
 ) -> Training:
     """One member a split, each with its own training speakers, normaliser and randomness."""
     corpus = inputs[0]
@@ -123,33 +127,25 @@ def _split_training(
         model["wav2vec2"]["gradient_scale"] = 0.0  # saves the convolutions' backward pass
     objective = Multitask(create_network(model, (task,), config.dtype), (task,))
     sides = [[_examples(rows, split, side) for split in splits] for side in ("train", "validation")]
-    speakers = [sorted(set(corpus.speaker_ids[examples])) for examples in sides[0]]
+    speakers = [
+        {side: sorted(set(corpus.speaker_ids[examples])) for side, examples in known.items()}
+        for known in ({"train": t, "validation": v} for t, v in zip(*sides, strict=True))
+    ]
     training = Training(
         "finetune",
         [str(split.seed) for split in splits],
         objective,
         *inputs,
         *sides,
-        stack([statistics.normaliser(people) for people in speakers]),
+        stack([statistics.normaliser(people["train"]) for people in speakers]),
         {"emotion": np.ones(len(splits), np.float32)},
         seeds=[zlib.crc32(str(split.seed).encode()) for split in splits],
         frozen=tuple(config.finetune.freeze),
-        info=describe(config, corpus, (task,)),
+        info=describe(config, corpus, (task,), speakers),
     )
-    if loaded is None:
+    if start is None:
         return training
-    return replace(training, initial=_transferred(training, config, *loaded))
-
-
-def _transferred(training: Training, config: ConfigDict, params: Any, path: str) -> Any:
-    """Fresh heads on loaded parameters, for every member; says what was loaded."""
-    fresh = fresh_params(training, config)
-    members = [
-        checkpoint.transfer(jax.tree.map(lambda leaf, m=m: leaf[m], fresh), params, path)
-        for m in range(len(training.names))
-    ]
-    print(f"initialised from {path}", *members[0][1], sep="\n  ", file=sys.stderr)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *(params for params, _ in members))
+    return replace(training, initial=start.with_fresh_heads(fresh_params(training, config)))
 
 
 def _test(
@@ -187,27 +183,19 @@ def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndar
     return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
 
 
-def _source(config: ConfigDict, workdir: Path, row: str) -> tuple[Any, str] | None:
-    """Parameters to start from, and where they come from; None for a fresh start."""
-    origin = config.finetune.init_from
-    if not origin:
-        return None
-    if origin.endswith(".safetensors"):
-        return import_huggingface(origin, config.model.context), origin
-    directory = workdir if origin == "pretrain" else Path(origin)
-    if (directory / "pretrain").is_dir():
-        directory = directory / "pretrain"
-    found = checkpoint.load(directory)
-    names = found.info["names"]
-    if len(names) > 1 and row not in names:
-        raise ValueError(f"{directory} holds {', '.join(names)}: name the row with --config.name")
-    member = names.index(row) if row in names else 0
-    return jax.tree.map(lambda leaf: leaf[member], found.params), f"{directory} ({names[member]})"
+def _groups(
+    config: ConfigDict, splits: list[Split], corpus: Corpus, directory: Path
+) -> list[list[Split]]:
+    """Splits that are trained at once: as many as fit; on a CPU, one a device.
 
-
-def _groups(config: ConfigDict, splits: list[Split], corpus: Corpus) -> list[list[Split]]:
-    """Splits that are trained at once: as many as fit; on a CPU, one a device."""
+    Groups that were begun, maybe on another machine, stay as they are.
+    """
     stage = config.finetune
+    begun = sorted(tuple(map(int, path.name.split("-"))) for path in directory.glob("*-*"))
+    groups = [splits[first : last + 1] for first, last in begun]
+    splits = splits[sum(map(len, groups)) :]
+    if not splits:
+        return groups
     most = stage.parallel_members
     if not most and jax.default_backend() == "cpu":
         most = jax.device_count()
@@ -216,7 +204,7 @@ def _groups(config: ConfigDict, splits: list[Split], corpus: Corpus) -> list[lis
         most = max(1, int(0.7 * sharding.free_memory() / (BYTES_PER_FRAME * frames)))
     number = -(-len(splits) // most)
     size = -(-len(splits) // number)
-    return [splits[i : i + size] for i in range(0, len(splits), size)]
+    return groups + [splits[i : i + size] for i in range(0, len(splits), size)]
 
 
 def _svm(config: ConfigDict, corpus: Corpus, rows: pd.DataFrame, splits: Sequence[Split]):

@@ -18,11 +18,7 @@ def create_optimizer(
       num_steps: of the whole stage; `schedule="linear"` is 0 there.
       frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
     """
-    rate = config.learning_rate  # "plateau": the training loop scales the updates
-    if config.schedule == "linear":
-        up = optax.linear_schedule(0.0, rate, config.warmup_steps)
-        down = optax.linear_schedule(rate, 0.0, max(num_steps - config.warmup_steps, 1))
-        rate = optax.join_schedules([up, down], [config.warmup_steps])
+    rate = create_schedule(config, num_steps)
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=config.weight_decay),
@@ -33,6 +29,16 @@ def create_optimizer(
     return optax.partition(
         {"train": adam, "freeze": optax.set_to_zero()}, lambda params: _labels(params, frozen)
     )
+
+
+def create_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+    """Learning rate by step; constant for "plateau", where the training loop scales the updates."""
+    rate = config.learning_rate
+    if config.schedule != "linear":
+        return optax.constant_schedule(rate)
+    up = optax.linear_schedule(0.0, rate, config.warmup_steps)
+    down = optax.linear_schedule(rate, 0.0, max(num_steps - config.warmup_steps, 1))
+    return optax.join_schedules([up, down], [config.warmup_steps])
 
 
 def create_plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs:

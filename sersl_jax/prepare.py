@@ -76,7 +76,11 @@ def prepare(
     workers = workers or os.cpu_count() or 1
     tracking = workers if track_faces else 0
     clips = read_clips(kind, corpus, source, data_dir, chosen, limit, tracking)
-    stamp = {"file_format": file_format, "fingerprint": identity.fingerprint(clips)}
+    stamp = {
+        "file_format": file_format,
+        "measure_version": options.MEASURE_VERSION,
+        "fingerprint": identity.fingerprint(clips),
+    }
     if existing and not overwrite:
         if identity.is_same(existing, chosen, stamp):
             return datasets.load(dataset, data_dir)

@@ -1,6 +1,6 @@
 """What both stages share: datasets to inputs, and what a checkpoint tells of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -14,7 +14,10 @@ from sersl_jax.tasks import Task
 
 
 def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
-    """The stage's dataset, prepared first where a source is given (or the corpus is embedded)."""
+    """The stage's dataset, prepared first where a source is given (or the corpus is embedded).
+
+    Raises ValueError where it was prepared with another pitch window than the config's.
+    """
     data_dir = config.data.data_dir or None
     wanted = stage.source or stage.dataset.endswith("/synthetic")
     if wanted and jax.process_index() == 0:
@@ -26,7 +29,14 @@ def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
             features=("llds", "waveform"),
         )
     sharding.wait_for_all()
-    return read_corpus(stage.dataset, data_dir, config.model.embed)
+    corpus = read_corpus(stage.dataset, data_dir, config.model.embed)
+    measured = corpus.metadata["options"]["pitch_window"]
+    if measured != config.data.pitch_window:
+        raise ValueError(
+            f"dataset {stage.dataset} has pitch_window={measured}, not config.data.pitch_window="
+            f"{config.data.pitch_window}: prepare it so in another --config.data.data_dir"
+        )
+    return corpus
 
 
 def create_inputs(
@@ -37,8 +47,15 @@ def create_inputs(
     residency = config.data.residency
     if residency not in ("auto", "device", "stream"):
         raise ValueError(f"config.data.residency={residency!r} is none of auto, device, stream")
-    size = int(corpus.lengths.sum()) * storage.base.mean.size * 4
-    fits = residency == "device" or (residency == "auto" and 2 * size < sharding.free_memory())
+    total = int(corpus.lengths.sum(dtype=np.int64))
+    countable = total < 2**31  # positions on the device are int32
+    if residency == "device" and not countable:
+        raise ValueError(
+            f"config.data.residency=device: dataset {corpus.name} is longer than 2^31 samples; "
+            "take auto"
+        )
+    fits = countable and 2 * total * storage.base.mean.size * 4 < sharding.free_memory()
+    fits = residency == "device" or (residency == "auto" and fits)
     return corpus, storage, create_resident(corpus, storage) if fits else None
 
 
@@ -47,10 +64,19 @@ def stack(normalisers: Sequence[Normaliser]) -> Normaliser:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
 
 
-def describe(config: ConfigDict, corpus: Corpus, tasks: Sequence[Task]) -> dict[str, Any]:
-    """What a user of the checkpoint needs beside parameters and normaliser."""
+def describe(
+    config: ConfigDict,
+    corpus: Corpus,
+    tasks: Sequence[Task],
+    speakers: Sequence[Mapping[str, Sequence[str]]],
+) -> dict[str, Any]:
+    """What a user of the checkpoint needs beside parameters and normaliser.
+
+    `speakers` are each member's, by side.
+    """
     return {
         "config": config.to_dict(),
         "tasks": {task.name: list(task.classes) for task in tasks},
         "dataset": {"name": corpus.name, **corpus.metadata},
+        "speakers": list(speakers),
     }

@@ -50,8 +50,8 @@ def pretrain(config: ConfigDict, workdir: Path) -> None:
     rows = {name: dict(weights) for name, weights in stage.members.items()}
     if not rows:
         raise ValueError("config.pretrain.members names no row: take one of configs/ssl1.py ...")
-    first = next(iter(rows))
-    objective, tasks = _pretext_objective(config, corpus, list(rows[first]))
+    losses = list(dict.fromkeys(task for weights in rows.values() for task in weights))
+    objective, tasks = _pretext_objective(config, corpus, losses)
     statistics = speaker_statistics(corpus)
     normaliser = statistics.normaliser(train)
     training = Training(
@@ -62,9 +62,11 @@ def pretrain(config: ConfigDict, workdir: Path) -> None:
         [_of(corpus, train)] * len(rows),
         [_of(corpus, validation)] * len(rows),
         stack([normaliser] * len(rows)),
-        {n: np.array([row[n] for row in rows.values()], np.float32) for n in rows[first]},
+        {n: np.array([row.get(n, 0.0) for row in rows.values()], np.float32) for n in losses},
         seeds=[0] * len(rows),  # rows differ in weights alone
-        info=describe(config, corpus, tasks),
+        info=describe(
+            config, corpus, tasks, [{"train": train, "validation": validation}] * len(rows)
+        ),
     )
     fit(training, config, workdir / "pretrain", workdir)
 

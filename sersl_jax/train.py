@@ -12,13 +12,14 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from sersl_jax import profile, sharding
 from sersl_jax.checkpoint import Checkpoints
 from sersl_jax.engine import Engine, Training, create_engine, fresh_params
+from sersl_jax.optimizer import create_schedule
 from sersl_jax.records import Records
 from sersl_jax.termination import EXIT_CODE, Termination
 from sersl_jax.train_step import Best, Program
@@ -129,10 +130,10 @@ class _Loop:
             self.state, self.best, totals, engine.member, epoch
         )
         rate = steps / engine.steps_per_epoch * self.examples / max(seconds, 1e-9)
-        rows = _rows(engine, self.epoch + 1, sharding.fetch(record), rate)
+        number = sharding.fetch(self.state.step)
+        rows = _rows(engine, self.epoch + 1, number, sharding.fetch(record), rate)
         scales = sharding.fetch(_residual_scales(self.state.params))
         for member, row in enumerate(rows):
-            row["step"] = int(sharding.fetch(self.state.step)[member])
             row |= {name: values[member].tolist() for name, values in scales.items()}
         self._check_finite(np.array([row["validation/loss"] for row in rows]))
         for row in rows:
@@ -141,17 +142,18 @@ class _Loop:
                 tqdm.write(f"warning: {training.stage} {row['name']}, epoch {row['epoch']}: {said}")
         self.records.add(rows)
         self.epoch, self.step = self.epoch + 1, 0
-        self._save_if_due(now=self.epoch == engine.num_epochs)
+        self._save_if_due()
 
-    def _save_if_due(self, now: bool = False) -> None:
+    def _save_if_due(self) -> None:
         """Saves every `checkpoint_seconds`, at the end and on SIGTERM (which then exits)."""
         terminated = sharding.any_process(self.termination.requested)
         late = time.monotonic() - self.saved > self.engine.config.checkpoint_seconds
-        if terminated or now or sharding.any_process(late):
+        finished = self.epoch == self.engine.num_epochs
+        if terminated or finished or sharding.any_process(late):
             # Orbax skips a number that it has; an epoch's last step and its end are two.
             number = self.epoch * (self.engine.steps_per_epoch + 1) + self.step
             position = (self.epoch, self.step)
-            self.checkpoints.save(number, self.state, self.best, self.training, position)
+            self.checkpoints.save(number, self.state, self.best, self.training, position, finished)
             self.saved = time.monotonic()
         if terminated:
             self.close()
@@ -176,16 +178,22 @@ class _Loop:
         self.termination.close()
 
 
-def _rows(engine: Engine, epoch: int, record: Mapping[str, Any], rate: float) -> list[dict]:
+def _rows(
+    engine: Engine,
+    epoch: int,
+    steps: Int[np.ndarray, " members"],
+    record: Mapping[str, Any],
+    rate: float,
+) -> list[dict]:
     """An epoch's metrics as `metrics.jsonl` holds them, one row a member."""
     training = engine.training
-    stage = engine.config[training.stage]
+    schedule = create_schedule(engine.config[training.stage].optimizer, engine.num_steps)
     rows = []
     for member, name in enumerate(training.names):
         row = {"stage": training.stage, "member": member, "name": name, "epoch": epoch}
-        row |= {"time": time.time(), "examples_per_second": rate}
+        row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
         row |= {key: float(values[member]) for key, values in record.items()}
-        row["learning_rate"] = stage.optimizer.learning_rate * row.pop("learning_rate_scale", 1.0)
+        row["learning_rate"] = float(schedule(row["step"])) * row.pop("learning_rate_scale", 1.0)
         for task, labels in training.corpus.labels.items():
             share = _majority(labels[training.validation[member]])
             if f"validation/accuracy_{task}" in row and share is not None:

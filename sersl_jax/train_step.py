@@ -61,6 +61,7 @@ class Program:
     """The compiled functions of one training on one mesh; see `create_program`."""
 
     mesh: Mesh
+    num_steps: int | None  # that the learning rate's schedule was made for
     create_state: Callable[..., tuple[TrainState, Best]]
     run_steps: Callable[..., tuple[TrainState, Float[Array, " members"]]]
     evaluate: Callable[..., Totals]
@@ -74,8 +75,12 @@ def create_program(
     plateau: optax.GradientTransformationExtraArgs | None,
     clip: float,
     mesh: Mesh,
+    num_steps: int | None = None,
 ) -> Program:
-    """Compiles (at first use) what a training does on the devices of `mesh`."""
+    """Compiles (at first use) what a training does on the devices of `mesh`.
+
+    `num_steps` is what `optimizer` was made for, None where that is the same for any number.
+    """
     steps = _Steps(objective, optimizer, plateau, clip)
 
     def compiled(method: Callable, **options: Any) -> Callable:
@@ -88,6 +93,7 @@ def create_program(
 
     return Program(
         mesh,
+        num_steps,
         compiled(steps.create_state),
         compiled(steps.run_steps, static_argnames="size", donate_argnums=0),
         compiled(steps.evaluate, static_argnames="size"),

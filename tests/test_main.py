@@ -77,8 +77,10 @@ def test_every_test_clip_is_scored_once_and_no_speaker_is_on_two_sides(run):
 
 def test_a_finished_run_is_not_done_again(run, data_dir, capsys):
     before = (run / "results.json").stat().st_mtime_ns
+    (run / "report.html").unlink()  # as if killed before it was written
     stages.run(shrink(ssl1.get_config(), data_dir), run)
     assert (run / "results.json").stat().st_mtime_ns == before
+    assert (run / "report.html").exists()
     assert "ssl1: protocol paper, 2 splits" in capsys.readouterr().out
 
 
@@ -131,6 +133,8 @@ def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
     stages.run(config, tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert {"validation/accuracy_contrastive", "validation/codebook_perplexity_1"} <= set(rows[0])
+    peak, warmup = (config.pretrain.optimizer[name] for name in ("learning_rate", "warmup_steps"))
+    assert rows[0]["learning_rate"] == pytest.approx(peak * 3 / warmup)
     assert (tmp_path / "results.json").exists()
 
 

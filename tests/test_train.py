@@ -18,6 +18,7 @@ import pytest
 from sersl_jax import checkpoint, termination, train
 from sersl_jax.engine import create_engine
 from tests import made_up
+from tests.trained_run import trained_run
 
 REPOSITORY = Path(__file__).parents[1]
 LOGS: dict[int, Path] = {}
@@ -237,6 +238,24 @@ def test_a_loss_that_is_not_finite_stops_with_member_and_step(tmp_path):
     training.weights["emotion"][1] = np.nan
     with pytest.raises(train.DivergedError, match=r"stage finetune, member 1, epoch 1, step 1"):
         fit(tmp_path, training)
+
+
+@pytest.mark.parametrize(("schedule", "same"), [("plateau", True), ("linear", False)])
+def test_a_program_serves_trainings_of_the_same_schedule(schedule, same):
+    config = made_up.config()
+    config.finetune.optimizer.schedule = schedule
+    first = create_engine(made_up.training((0,)), config).program
+    config.finetune.epochs += 1
+    assert (create_engine(made_up.training((1,)), config, first).program is first) == same
+
+
+@pytest.mark.parametrize("changed", ["dataset", "speakers"])
+def test_a_checkpoint_of_other_data_is_not_gone_on_with(changed):
+    checkpoints = checkpoint.Checkpoints(trained_run() / "pretrain")
+    info = {**checkpoint.load(trained_run() / "pretrain").info, changed: "other"}
+    training = replace(made_up.training((0,)), names=info["names"], info=info)
+    with pytest.raises(ValueError, match=f"was begun on another {changed}: "):
+        checkpoints.restore(None, None, training)
 
 
 def test_transfer_misfit_names_the_keys():

@@ -88,5 +88,5 @@ def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
     training = SimpleNamespace(info=info, names=names, normalisers=normalisers)
     best = SimpleNamespace(params=params, loss=np.zeros(1), epoch=np.zeros(1, np.int32))
     checkpoints = Checkpoints(path)
-    checkpoints.save(1, {"step": np.zeros(1)}, best, training, (1, 0))  # pyright: ignore
+    checkpoints.save(1, {"step": np.zeros(1)}, best, training, (1, 0), True)  # pyright: ignore
     checkpoints.close()

@@ -16,11 +16,12 @@ PREVIOUS = ".previous"  # suffix of a dataset while its successor takes its plac
 
 
 def fingerprint(clips: Sequence[Clip]) -> str:
-    """Changes when clips come or go, their labels change, or a file is written anew."""
+    """Changes when clips come or go, what is known of them changes, or a file is written anew."""
     digest = hashlib.sha256()
     for clip in clips:
         stats = [_stat(path) for path in (clip.media, clip.face)]
-        rest = [clip.id, clip.speaker_id, clip.start, clip.end, clip.labels, clip.votes]
+        rest = [clip.id, clip.speaker_id, clip.start, clip.end]
+        rest += [clip.labels, clip.votes, clip.attributes]
         digest.update(json.dumps([*stats, *rest], sort_keys=True, default=dict).encode())
     return digest.hexdigest()
 

@@ -19,11 +19,10 @@ from jaxtyping import Float, Shaped
 
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets.ledger import Line
-from sersl_jax.datasets.options import PretextOptions, SpeechOptions
+from sersl_jax.datasets.options import MEASURE_VERSION, PretextOptions, SpeechOptions
 from sersl_jax.features import audio, llds, segments
 from sersl_jax.pretext import energy
 
-VERSION = 2  # raise it when the same input gives other values
 _SILENCE = 1e-4  # RMS, -80 dB
 _FULL_SCALE, _CLIPPED = 0.999, 0.01  # notes a clip with 1 % of its samples at full scale
 
@@ -127,7 +126,7 @@ def _entry(clip: Clip, options: SpeechOptions, cache: Path) -> Path:
     """The cache file of this content under these options; raises OSError for a missing file."""
     face = clip.face if isinstance(options, PretextOptions) else None
     identity = {
-        "version": VERSION,
+        "version": MEASURE_VERSION,
         "options": options.measured() | {"kind": type(options).__name__},
         "media": _digest(clip.media, *_stamp(clip.media)),
         "face": _digest(face, *_stamp(face)) if face else clip.untracked or None,

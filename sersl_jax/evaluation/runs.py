@@ -150,12 +150,20 @@ def _speaker_difference(ours: dict[str, list[str]], theirs: dict[str, list[str]]
 
 
 def _rows_differ(one: Run, other: Run) -> str | None:
-    tables = [run.predictions[["split", "clip", "label"]] for run in (one, other)]
+    columns = ["split", "clip", "speaker_id", "label"]
+    tables = [run.predictions[columns] for run in (one, other)]
     both = tables[0].merge(tables[1], how="outer", on=["split", "clip"], indicator=True)
     apart = both.query('_merge != "both"').to_dict("records")
     if apart:
         split, clip = apart[0]["split"], apart[0]["clip"]
         return f"split {split}: clip {clip} is tested in one only ({len(apart)} clips in all)"
+    strangers = both.query("speaker_id_x != speaker_id_y").to_dict("records")
+    if strangers:
+        first = strangers[0]
+        return (
+            f"split {first['split']}: the speaker of clip {first['clip']} is "
+            f"{first['speaker_id_x']} against {first['speaker_id_y']}"
+        )
     wrong = both.query("label_x != label_y").to_dict("records")
     if wrong:
         first = wrong[0]
