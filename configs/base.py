@@ -96,7 +96,7 @@ def get_config(argument: str = "demo") -> ConfigDict:
             "members": {},  # {row's name: weight of each task's loss, else 0}; one training a row
             "validation_fraction": 0.1,  # of the speakers
             "epochs": 3 if demo else 300,  # Sec. 4.3
-            "steps": 0,  # 0: by epochs
+            "steps": 0,  # 0: by epochs; else of the member with most batches
             "batch_size": 32,  # Sec. 4.3
             "optimizer": {**optimizer, "learning_rate": 3e-4 if demo else 1e-4},  # Sec. 4.3: 1e-4
         }

@@ -101,9 +101,9 @@ class Checkpoints:
         return saved["state"]["state"], best, info["position"]
 
     def _check_same(self, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
-        here = json.loads(json.dumps(here))
         for what in ("dataset", "names", "speakers"):
-            if there.get(what) != here.get(what):
+            one, other = (json.dumps(info.get(what), sort_keys=True) for info in (there, here))
+            if one != other:
                 raise ValueError(
                     f"{self.directory} was begun on another {what}: the dataset or the splits have "
                     "changed since; take another --workdir"
