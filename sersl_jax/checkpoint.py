@@ -14,7 +14,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 if TYPE_CHECKING:
     from sersl_jax.engine import Training
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

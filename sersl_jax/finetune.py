@@ -127,10 +127,11 @@ def _split_training(
         model["wav2vec2"]["gradient_scale"] = 0.0  # saves the convolutions' backward pass
     objective = Multitask(create_network(model, (task,), config.dtype), (task,))
     sides = [[_examples(rows, split, side) for split in splits] for side in ("train", "validation")]
-    speakers = [
-        {side: sorted(set(corpus.speaker_ids[examples])) for side, examples in known.items()}
-        for known in ({"train": t, "validation": v} for t, v in zip(*sides, strict=True))
-    ]
+
+    def people(examples: Int[np.ndarray, " _"]) -> list[str]:
+        return sorted(set(corpus.speaker_ids[examples]))
+
+    speakers = [{"train": people(t), "validation": people(v)} for t, v in zip(*sides, strict=True)]
     training = Training(
         "finetune",
         [str(split.seed) for split in splits],

@@ -31,7 +31,7 @@ def open_corpus(config: ConfigDict, stage: ConfigDict) -> Corpus:
     sharding.wait_for_all()
     corpus = read_corpus(stage.dataset, data_dir, config.model.embed)
     measured = corpus.metadata["options"]["pitch_window"]
-    if measured != config.data.pitch_window:
+    if corpus.input_name == "llds" and measured != config.data.pitch_window:
         raise ValueError(
             f"dataset {stage.dataset} has pitch_window={measured}, not config.data.pitch_window="
             f"{config.data.pitch_window}: prepare it so in another --config.data.data_dir"

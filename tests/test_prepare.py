@@ -11,7 +11,7 @@ import pytest
 
 from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
-from sersl_jax.datasets import ledger, measure
+from sersl_jax.datasets import ledger, measure, options
 from sersl_jax.datasets.builder import process_map
 from sersl_jax.features import openface, tracking
 from sersl_jax.prepare import prepare
@@ -67,7 +67,7 @@ def test_what_was_measured_is_not_measured_again(faces, tmp_path, monkeypatch):
     assert_same(datasets.load("pretext/folder", tmp_path / "copy"), again)
 
 
-def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path):
+def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path, monkeypatch):
     prepare("pretext/folder", faces, tmp_path, limit=1)
     with pytest.raises(ValueError, match=r"pitch_window \(0.06 there, 0.032 wanted\).*--overwrite"):
         prepare("pretext/folder", faces, tmp_path, limit=1, pitch_window=0.032)
@@ -77,6 +77,11 @@ def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path):
         prepare("pretext/folder", faces, tmp_path, limit=2)
     builder = prepare("pretext/folder", faces, tmp_path, limit=2, overwrite=True)
     assert builder.info.metadata["num_clips"] == 2
+    monkeypatch.setattr(options, "MEASURE_VERSION", 1000)  # other code
+    with pytest.raises(
+        ValueError, match=r"measure_version \(\d+ there, 1000 wanted\).*--overwrite"
+    ):
+        prepare("pretext/folder", faces, tmp_path, limit=2)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_dataset(faces, tmp_path):
