@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -190,8 +191,8 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
         sersl_jax.load(trained_run().parent)
     shutil.copytree(trained_run(), tmp_path / "run")
     info = tmp_path / "run" / "finetune" / "0-1" / "1" / "info" / "metadata"
-    info.write_text(info.read_text().replace('"version": 1', '"version": 7'))
-    with pytest.raises(ValueError, match="checkpoint version 7, not 1"):
+    info.write_text(json.dumps({**json.loads(info.read_text()), "version": 7}))
+    with pytest.raises(ValueError, match=f"checkpoint version 7, not {checkpoint.VERSION}"):
         sersl_jax.load(tmp_path / "run")
     (tmp_path / "run" / "finetune" / "0-1" / "temperatures.json").unlink()
     with pytest.raises(ValueError, match="not fine-tuned to its end yet"):
