@@ -5,13 +5,14 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
-from sersl_jax.datasets import ledger, measure, options
+from sersl_jax.datasets import identity, ledger, measure, options
 from sersl_jax.datasets.builder import process_map
 from sersl_jax.features import openface, tracking
 from sersl_jax.prepare import prepare
@@ -82,6 +83,13 @@ def test_other_options_do_not_replace_a_dataset_unasked(faces, tmp_path, monkeyp
         ValueError, match=r"measure_version \(\d+ there, 1000 wanted\).*--overwrite"
     ):
         prepare("pretext/folder", faces, tmp_path, limit=2)
+
+
+def test_corrected_demographics_are_another_source(tmp_path):
+    clip = Clip("a", "1001", tmp_path / "a.wav", attributes={"sex": "female"})
+    corrected = replace(clip, attributes={"sex": "male"})
+    assert identity.fingerprint([clip]) == identity.fingerprint([replace(clip)])
+    assert identity.fingerprint([clip]) != identity.fingerprint([corrected])
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_dataset(faces, tmp_path):

@@ -157,20 +157,17 @@ def _rows_differ(one: Run, other: Run) -> str | None:
     if apart:
         split, clip = apart[0]["split"], apart[0]["clip"]
         return f"split {split}: clip {clip} is tested in one only ({len(apart)} clips in all)"
-    strangers = both.query("speaker_id_x != speaker_id_y").to_dict("records")
-    if strangers:
-        first = strangers[0]
-        return (
-            f"split {first['split']}: the speaker of clip {first['clip']} is "
-            f"{first['speaker_id_x']} against {first['speaker_id_y']}"
-        )
-    wrong = both.query("label_x != label_y").to_dict("records")
-    if wrong:
-        first = wrong[0]
-        return (
-            f"split {first['split']}: clip {first['clip']} is labelled {first['label_x']} against "
-            f"{first['label_y']} ({len(wrong)} labels differ)"
-        )
+    for column, noun, said in (
+        ("speaker_id", "speaker", "is spoken by"),
+        ("label", "label", "is labelled"),
+    ):
+        wrong = both.query(f"{column}_x != {column}_y").to_dict("records")
+        if wrong:
+            first = wrong[0]
+            return (
+                f"split {first['split']}: clip {first['clip']} {said} {first[f'{column}_x']} "
+                f"against {first[f'{column}_y']} ({len(wrong)} {noun}s differ)"
+            )
     return None
 
 

@@ -52,7 +52,7 @@ def relabel(table):
         (
             None,
             lambda table: table.assign(speaker_id="actor" + table["speaker_id"].astype(str)),
-            "the speaker of clip .* against actor",
+            "is spoken by .* against actor",
         ),
         (None, relabel, "is labelled .* against fear .1 labels differ"),
         (None, lambda table: table.drop(columns="label"), "predictions.csv has no column label"),
