@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sersl_jax.recognizer import load as load
+    from sersl_jax.inference.load import load as load
 
 __all__ = ["load"]
 
@@ -12,6 +12,6 @@ def __getattr__(name: str):
     """`sersl_jax.load`, imported at first use: `import sersl_jax` stays light."""
     if name != "load":
         raise AttributeError(f"module 'sersl_jax' has no attribute {name!r}")
-    from sersl_jax.recognizer import load
+    from sersl_jax.inference.load import load
 
     return load

@@ -6,8 +6,13 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-    """Runs `main(argv)` after absl has parsed the flags.
+def run(
+    main: Callable[[Sequence[str]], int | None], define_flags: Callable[[], None] | None = None
+) -> None:
+    """Defines the command's flags, parses them and runs `main(argv)`.
+
+    Flags are defined when a command runs and not when it is imported, because the names of several
+    commands' flags are the same.
 
     Errors that a user can mend (`ValueError`, `OSError`, `MemoryError`) end the command with one
     line on stderr and exit code 2. `--verbosity=1` shows the traceback.
@@ -22,6 +27,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
             sys.exit(2)
 
+    if define_flags is not None:
+        define_flags()
     logging.set_verbosity(logging.FATAL)  # libraries log with a traceback what they raise, too
     app.run(guarded, flags_parser=_parse)
 

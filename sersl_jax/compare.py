@@ -10,24 +10,30 @@ from pathlib import Path
 
 from absl import flags
 
-from sersl_jax import cli
-from sersl_jax.evaluation import compare_page, comparison, results, runs, tables
+from sersl_jax import cli, files
+from sersl_jax.evaluation import comparison, runs
+from sersl_jax.reports import comparison as page
+from sersl_jax.reports import tables
 
-OURS = flags.DEFINE_string("ours", None, "The run said to be better than the others [the last].")
-METRIC = flags.DEFINE_string("metric", "macro_f1", "The metric that is tested.")
-OUT = flags.DEFINE_string("out", None, "Directory of the outputs [the first run's parent].")
+
+def define_flags() -> None:
+    """The flags of the command."""
+    flags.DEFINE_string("ours", None, "The run said to be better than the others [the last].")
+    flags.DEFINE_string("metric", "macro_f1", "The metric that is tested.")
+    flags.DEFINE_string("out", None, "Directory of the outputs [the first run's parent].")
 
 
 def main(argv: Sequence[str]) -> None:
     """Reads, checks, compares, writes."""
     if len(argv) < 2:
         raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
-    rows = runs.read_all(argv[1:])
-    result = comparison.compare(rows, _find(rows, OURS.value), METRIC.value)
-    out = Path(OUT.value) if OUT.value else rows[0].path.parent
+    chosen = flags.FLAGS
+    found = runs.read_all(argv[1:])
+    result = comparison.compare(found, _find(found, chosen.ours), chosen.metric)
+    out = Path(chosen.out) if chosen.out else found[0].path.parent
     out.mkdir(parents=True, exist_ok=True)
     for suffix, text in _texts(result).items():
-        results.write_atomically(out / f"compare.{suffix}", lambda path, t=text: path.write_text(t))
+        files.write_text(out / f"compare.{suffix}", text)
     print(tables.markdown(result))
     print(f"written: {out}/compare.md, .tex, .csv, .html")
 
@@ -35,17 +41,17 @@ def main(argv: Sequence[str]) -> None:
 def _texts(result: comparison.Comparison) -> dict[str, str]:
     writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv}
     texts = {suffix: write(result) for suffix, write in writers.items()}
-    return texts | {"html": compare_page.page_of(result)}
+    return texts | {"html": page.page_of(result)}
 
 
-def _find(rows: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
+def _find(found: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
     if wanted is None:
         return None
-    for run in rows:
+    for run in found:
         if wanted == run.name or Path(wanted) == run.path:
             return run
-    raise ValueError(f"--ours={wanted} is none of the runs: {', '.join(r.name for r in rows)}")
+    raise ValueError(f"--ours={wanted} is none of the runs: {', '.join(r.name for r in found)}")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, define_flags)

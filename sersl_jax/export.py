@@ -5,22 +5,14 @@ XLA runtimes do), for any batch size and number of frames. `safetensors`: weight
 model card, as model hubs have them; `sersl_jax.load` and `predict --checkpoint` take the folder.
 """
 
-import importlib.util
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
 from sersl_jax import cli
 
-if TYPE_CHECKING:
-    from sersl_jax.inference import Ensemble
-
-VERSION = 1
-_NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers"}
-_FILES = {"safetensors": "model.safetensors", "stablehlo": "model.stablehlo"}
+_FORMATS = ("safetensors", "stablehlo")
 _NO_ONNX = (
     "--format=onnx is left out: no maintained converter takes the network with any batch size and "
     "number of frames (jax2onnx stops at its scanned layers); take stablehlo or safetensors"
@@ -38,181 +30,19 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> None:
     """Exports what the command line names."""
     del argv
-    chosen = flags.FLAGS
-    if not chosen.checkpoint:
+    checkpoint, form = flags.FLAGS.checkpoint, flags.FLAGS.format
+    if not checkpoint:
         raise ValueError("name a run: python -m sersl_jax.export --checkpoint=runs/ssl1")
-    out = Path(chosen.out or Path(chosen.checkpoint, f"export_{chosen.format}"))
-    run(chosen.checkpoint, chosen.format, out, chosen.members)
-    print(f"written: {out}/{_FILES[chosen.format]}, config.json, README.md")
+    if form not in _FORMATS:
+        raise ValueError(_NO_ONNX if form == "onnx" else f"--format={form}: take {_FORMATS}")
+    from sersl_jax.inference import exported
+    from sersl_jax.inference.load import load
 
-
-def run(checkpoint: str, format: str, out: Path, members: Sequence[str] | None = None) -> None:
-    """Loads a run and writes it to the folder `out`. Raises ValueError for an unknown format."""
-    if format == "onnx":
-        raise ValueError(_NO_ONNX)
-    if format not in _FILES:
-        raise ValueError(f"--format={format}: take {' or '.join(_FILES)}")
-    _check_installed(format)
-
-    from sersl_jax.recognizer import load
-
-    write(load(checkpoint).ensemble.select(members), format, out)
-
-
-def write(ensemble: "Ensemble", format: str, out: Path) -> None:
-    """Writes the model, config.json and the model card to the folder `out`."""
-    from sersl_jax.evaluation.results import write_atomically
-
-    out.mkdir(parents=True, exist_ok=True)
-    model = {"safetensors": _safetensors, "stablehlo": _stablehlo}[format](ensemble)
-    write_atomically(out / _FILES[format], lambda path: path.write_bytes(model))
-    config = json.dumps(_config(ensemble, format), indent=1, default=str)
-    write_atomically(out / "config.json", lambda path: path.write_text(config))
-    card = _card(ensemble, format)
-    write_atomically(out / "README.md", lambda path: path.write_text(card))
-
-
-def create_function(ensemble: "Ensemble") -> Callable[..., Any]:
-    """`(inputs [batch time (130)], lengths [batch]) -> probabilities`, weights inside."""
-    from sersl_jax.inference import create_forward
-
-    forward = create_forward(ensemble.info)
-    return lambda inputs, lengths: forward(ensemble.weights, inputs, lengths)[0]
-
-
-def load_safetensors(folder: Path) -> "Ensemble":
-    """The ensemble that `--format=safetensors` wrote.
-
-    Raises ValueError, naming the folder, where it is none or of another version.
-    """
-    _check_installed("safetensors")
-    from safetensors.numpy import load_file
-
-    from sersl_jax.inference import create_ensemble
-
-    path = folder / "config.json"
-    config = json.loads(path.read_text()) if path.is_file() else {}
-    if config.get("model_type") != "sersl_jax":
-        raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
-    if config["version"] != VERSION:
-        raise ValueError(f"{folder} is of export version {config['version']}, not {VERSION}")
-    weights: dict[str, Any] = {}
-    for name, array in load_file(folder / _FILES["safetensors"]).items():
-        *parents, leaf = name.split(".")
-        node = weights
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = array
-    return create_ensemble(weights, config["members"], config["training"])
-
-
-def _check_installed(format: str) -> None:
-    if importlib.util.find_spec(_NEEDS[format]) is None:
-        raise ValueError(f"{format} needs {_NEEDS[format]}: pip install 'sersl_jax[export]'")
-
-
-def _safetensors(ensemble: "Ensemble") -> bytes:
-    """Weights by their paths, joined by dots; each has a leading axis of members."""
-    import jax
-    import numpy as np
-    from safetensors.numpy import save
-
-    leaves = jax.tree_util.tree_leaves_with_path(ensemble.weights)
-    names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
-    arrays = (np.ascontiguousarray(leaf) for _, leaf in leaves)
-    return save(dict(zip(names, arrays, strict=True)), metadata={"format": "np"})
-
-
-def _stablehlo(ensemble: "Ensemble") -> bytes:
-    import jax
-    import jax.numpy as jnp
-    from jax import export
-
-    # 400 samples are one frame of wav2vec 2.0.
-    batch, time = export.symbolic_shape("batch, time", constraints=["time >= 400"])
-    if ensemble.input_name == "llds":
-        batch, time = export.symbolic_shape("batch, time")
-    features = ensemble.weights["mean"].shape[1:] if ensemble.input_name == "llds" else ()
-    inputs = jax.ShapeDtypeStruct((batch, time, *features), jnp.float32)
-    lengths = jax.ShapeDtypeStruct((batch,), jnp.int32)
-    function = jax.jit(create_function(ensemble))
-    return bytes(export.export(function, platforms=("cpu", "cuda"))(inputs, lengths).serialize())
-
-
-def _config(ensemble: "Ensemble", format: str) -> Mapping[str, Any]:
-    labels = dict(enumerate(ensemble.labels))
-    return {
-        "model_type": "sersl_jax",
-        "version": VERSION,
-        "file": _FILES[format],
-        "id2label": labels,
-        "label2id": {name: number for number, name in labels.items()},
-        "sampling_rate": 16_000,
-        "input": ensemble.input_name,
-        "members": list(ensemble.names),
-        "training": dict(ensemble.info),
-    }
-
-
-def _card(ensemble: "Ensemble", format: str) -> str:
-    """The model card: front matter as hubs read it, what it is, how to use it, its limits."""
-    usage = {"safetensors": _USE_SAFETENSORS, "stablehlo": _USE_STABLEHLO}[format]
-    config = ensemble.info["config"]
-    kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
-    return _CARD.format(
-        labels=", ".join(ensemble.labels),
-        name=config["name"],
-        members=f"{len(ensemble.names)} (splits {', '.join(ensemble.names)})",
-        dataset=ensemble.info["dataset"]["name"],
-        pretrained=", ".join(next(iter(config["pretrain"]["members"].values()), {})) or "-",
-        input=kind[ensemble.input_name],
-        usage=usage,
-    )
-
-
-_CARD = """---
-library_name: sersl_jax
-pipeline_tag: audio-classification
-tags: [speech-emotion-recognition, jax, flax]
----
-
-# {name}: speech emotion recognition
-
-Classes: {labels}. Probabilities are the mean over {members} members, each calibrated on its
-validation speakers.
-
-| | |
-|---|---|
-| fine-tuned on | {dataset} |
-| pretext tasks | {pretrained} |
-| input | {input}; the normaliser is inside |
-
-## Use
-
-```python
-{usage}
-```
-
-## Limits
-
-Acted or elicited emotion of the corpus above, as its raters heard it; other speakers, languages and
-rooms differ. Not for decisions about people. The descriptors come from openSMILE, whose licence is
-non-commercial.
-"""
-
-_USE_SAFETENSORS = """import sersl_jax
-
-recognizer = sersl_jax.load("FOLDER")
-print(recognizer.predict("clip.wav"))"""
-
-_USE_STABLEHLO = """import jax
-from sersl_jax.features import audio, llds  # or your own 130 descriptors, 32 ms every 16 ms
-
-model = jax.export.deserialize(open("model.stablehlo", "rb").read())
-x = llds.extract(audio.read("clip.wav"))
-print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch classes], as in config.json"""
+    exported.check_installed(form)
+    out = Path(flags.FLAGS.out or Path(checkpoint, f"export_{form}"))
+    exported.write(load(checkpoint).ensemble.select(flags.FLAGS.members), form, out)
+    print(f"written: {out}/{exported.FILES[form]}, config.json, README.md")
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main)
+    cli.run(main, define_flags)

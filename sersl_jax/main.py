@@ -22,7 +22,8 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("--config is missing: python -m sersl_jax.main --config=configs/ssl1.py")
     import jax  # after the flags, so that a wrong one is told at once
 
-    from sersl_jax import sharding, stages
+    from sersl_jax import sharding
+    from sersl_jax.training import experiment
 
     config = _CONFIG.value
     if not _join_processes():
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> None:
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
     config.profile = config.profile or _PROFILE.value
-    stages.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
+    experiment.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
 
 
 def _base(config: ConfigDict) -> ConfigDict | None:

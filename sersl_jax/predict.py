@@ -21,10 +21,10 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from sersl_jax import cli
+from sersl_jax import cli, files
 
 if TYPE_CHECKING:
-    from sersl_jax.recognizer import Prediction, Recognizer
+    from sersl_jax.inference.recognizer import Prediction, Recognizer
 
 _MANY = 10  # files from which on progress is shown
 Row = tuple[str, "Prediction"]
@@ -110,9 +110,10 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(
             "name a run and the files: python -m sersl_jax.predict --checkpoint=runs/ssl1 clip.wav"
         )
-    from sersl_jax import inference, sharding
+    from sersl_jax import sharding
+    from sersl_jax.inference import ensemble
 
-    sharding.use_cores(inference.MOST_ROWS)
+    sharding.use_cores(ensemble.MOST_ROWS)
     values: dict[str, Any] = {f.name: flags.FLAGS[f.name].value for f in fields(Options)}
     return run(argv[1:], Options(**values))
 
@@ -174,8 +175,6 @@ class _Answers:
 
     def write_embeddings(self, path: Path) -> None:
         """Arrays files, start, end (s) and embeddings, a row a prediction."""
-        from sersl_jax.evaluation.results import write_atomically
-
         columns = zip(*self.embedded, strict=True) if self.embedded else ([],) * 4
         arrays = dict(
             zip(("files", "start", "end", "embeddings"), map(np.array, columns), strict=True)
@@ -185,7 +184,7 @@ class _Answers:
             with temporary.open("wb") as file:
                 np.savez(file, **arrays)
 
-        write_atomically(path, write)
+        files.write_atomically(path, write)
 
 
 def expand(arguments: Sequence[str]) -> Iterator[str]:
@@ -227,7 +226,7 @@ def _load(checkpoint: str) -> "Recognizer":
     """The run; what a shape of input compiles to is kept for the next call."""
     import jax  # after the flags, so that a wrong one is told at once
 
-    from sersl_jax.recognizer import load
+    from sersl_jax.inference.load import load
 
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
@@ -244,5 +243,4 @@ def _line(file: str, error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main)
+    cli.run(main, define_flags)

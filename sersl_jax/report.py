@@ -1,9 +1,9 @@
-"""Makes report.html of finished runs again: `python -m sersl_jax.report runs/ssl1`."""
+"""Makes run.html of finished runs again: `python -m sersl_jax.report runs/ssl1`."""
 
 from collections.abc import Sequence
 
 from sersl_jax import cli
-from sersl_jax.evaluation import report
+from sersl_jax.reports import run
 
 
 def main(argv: Sequence[str]) -> None:
@@ -11,7 +11,7 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) < 2:
         raise ValueError("name the run directories: python -m sersl_jax.report runs/ssl1")
     for workdir in argv[1:]:
-        print(report.write(workdir))
+        print(run.write(workdir))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import gradio
     from matplotlib.figure import Figure
 
-    from sersl_jax.recognizer import Prediction, Recognizer
+    from sersl_jax.inference.recognizer import Prediction, Recognizer
 
 _HOUR = 3600  # s
 _MOST_EXAMPLES = 12
@@ -49,10 +49,11 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("name a run: python -m sersl_jax.serve --checkpoint=runs/ssl1")
     _import_gradio()  # before the run is read, to tell at once that it's missing
 
-    from sersl_jax import inference, sharding
-    from sersl_jax.recognizer import load
+    from sersl_jax import sharding
+    from sersl_jax.inference import ensemble
+    from sersl_jax.inference.load import load
 
-    sharding.use_cores(inference.MOST_ROWS)
+    sharding.use_cores(ensemble.MOST_ROWS)
     recognizer = load(chosen.checkpoint)
     recognizer.timeline(np.zeros(2 * SAMPLE_RATE, np.float32), SAMPLE_RATE)  # compiles
     with tempfile.TemporaryDirectory() as folder:
@@ -238,5 +239,4 @@ def _import_gradio() -> Any:
 
 
 if __name__ == "__main__":
-    define_flags()
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -13,13 +13,14 @@ import pandas as pd
 from absl import app, flags, logging
 
 from configs import base
-from sersl_jax import train
-from sersl_jax.corpus import Corpus, speaker_statistics
-from sersl_jax.engine import Training
-from sersl_jax.input_pipeline import create_resident, create_storage
+from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.models.build import create_network
-from sersl_jax.objectives import Multitask
 from sersl_jax.tasks import Task
+from sersl_jax.training import loop
+from sersl_jax.training.input_pipeline import create_resident, create_storage
+from sersl_jax.training.normaliser import speaker_statistics
+from sersl_jax.training.objectives import Multitask
+from sersl_jax.training.trainer import Training
 
 CLASSES = ("anger", "joy", "calm")
 TASK = Task("emotion", CLASSES)
@@ -42,7 +43,7 @@ def config():
     return config
 
 
-def corpus(number: int = 60, speakers: int = 6) -> Corpus:
+def corpus(number: int = 60, speakers: int = 6) -> Dataset:
     """Clips of 20 to 60 frames; a class shifts some features: there is something to learn."""
     random = np.random.default_rng(7)
     lengths = random.integers(20, 60, number).astype(np.int32)
@@ -55,7 +56,7 @@ def corpus(number: int = 60, speakers: int = 6) -> Corpus:
         "clip": [f"clip{i}" for i in range(number)],
         "speaker_id": [f"speaker{i % speakers}" for i in range(number)],
     }
-    return Corpus(
+    return Dataset(
         "speech/made_up", "llds", pd.DataFrame(table), {"emotion": labels}, {"emotion": CLASSES},
         lengths, None, {}, [{"llds": x} for x in inputs],
     )  # fmt: skip
@@ -108,7 +109,7 @@ def main(_) -> None:
     made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value)
     directory = Path(_DIRECTORY.value)
     directory.mkdir(parents=True, exist_ok=True)
-    train.fit(replace(made, info={"of": os.getpid()}), chosen, directory / "members", directory)
+    loop.fit(replace(made, info={"of": os.getpid()}), chosen, directory / "members", directory)
     print(json.dumps("finished"))
 
 

@@ -9,8 +9,9 @@ from absl import flags
 from absl.testing import flagsaver
 
 from sersl_jax import compare
-from sersl_jax.evaluation import comparison, paper, tables
+from sersl_jax.evaluation import comparison, paper
 from sersl_jax.evaluation import runs as finished
+from sersl_jax.reports import tables
 from tests.evaluation.made_up_runs import corpus, runs  # noqa: F401
 
 

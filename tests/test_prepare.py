@@ -14,8 +14,8 @@ from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
 from sersl_jax.datasets import identity, ledger, measure, options
 from sersl_jax.datasets.builder import process_map
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import openface, tracking
-from sersl_jax.prepare import prepare
 from tests.datasets.examples import assert_same
 
 

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import log_loss
 
-from sersl_jax.objectives import Multitask
 from sersl_jax.tasks import TASKS, Task
+from sersl_jax.training.objectives import Multitask
 
 EMOTION = Task("emotion", ("anger", "joy", "calm"))
 

@@ -14,12 +14,12 @@ import soundfile
 from ml_collections import ConfigDict
 
 from configs import base
-from sersl_jax.checkpoint import Checkpoints
 from sersl_jax.corpora import synthetic_voice
-from sersl_jax.corpus import Normaliser
 from sersl_jax.features import llds
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import TASKS, Task
+from sersl_jax.training.checkpoint import Checkpoints
+from sersl_jax.training.normaliser import Normaliser
 
 CLASSES = ("anger", "calm", "joy")
 MEMBERS = ("3", "8")

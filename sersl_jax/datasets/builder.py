@@ -23,7 +23,7 @@ from tqdm import tqdm
 from sersl_jax import corpora
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets import ledger
-from sersl_jax.datasets.ledger import Line
+from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.measure import Measured, measure
 from sersl_jax.datasets.options import SpeechOptions
 
@@ -104,12 +104,12 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             ]
         }
 
-    def _measure(self) -> tuple[list[Measured], list[Line]]:
+    def _measure(self) -> tuple[list[Measured], list[Entry]]:
         """Every clip once, in order, and the whole ledger."""
         clips, doubles = {}, []
         for clip in self._clips:
             if clip.id in clips:
-                doubles.append(Line(clip.id, "corpus", f"{clip.media.name}: a clip of this name "
+                doubles.append(Entry(clip.id, "corpus", f"{clip.media.name}: a clip of this name "
                                     f"exists, {clips[clip.id].media.name} is used"))  # fmt: skip
             clips.setdefault(clip.id, clip)
         assert self._cache is not None
@@ -200,12 +200,12 @@ def count(bar: tqdm, examples: Iterator[Example]) -> Iterator[Example]:
         bar.update()
 
 
-def duplicates(measured: list[Measured]) -> list[Line]:
+def duplicates(measured: list[Measured]) -> list[Entry]:
     """A note for every clip whose sound is that of an earlier one, to the sample."""
     first, lines = {}, []
     for clip in measured:
         if clip.path and clip.sha256 in first:
-            lines.append(Line(clip.clip.id, "note", f"same sound as {first[clip.sha256]}"))
+            lines.append(Entry(clip.clip.id, "note", f"same sound as {first[clip.sha256]}"))
         first.setdefault(clip.sha256, clip.clip.id)
     return lines
 

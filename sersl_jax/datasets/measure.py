@@ -7,8 +7,6 @@ options, and written whole or not at all: a run that was killed goes on where it
 import hashlib
 import io
 import json
-import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from sersl_jax.corpora import Clip
-from sersl_jax.datasets.ledger import Line
+from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.options import MEASURE_VERSION, PretextOptions, SpeechOptions
 from sersl_jax.features import audio, llds, segments
 from sersl_jax.pretext import energy
@@ -39,7 +37,7 @@ class Measured:
     starts: Float[np.ndarray, " segments"] = field(default_factory=lambda: np.zeros(0))
     scores: Mapping[str, Shaped[np.ndarray, "segments ..."]] = field(default_factory=dict)
     mean_face: Float[np.ndarray, "68 2"] | None = None
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Entry, ...] = ()
 
 
 class _UnusableError(Exception):
@@ -59,7 +57,7 @@ def measure(clip: Clip, options: SpeechOptions, cache: Path) -> Measured:
         stage, reason = "corpus", f"{error.strerror or error}"
     except Exception as error:  # a broken file may break a decoder in any way; the rest goes on
         stage, reason = "audio", f"{type(error).__name__}: {error}"
-    return Measured(clip, lines=(Line(clip.id, stage, _plain(reason, clip)),))
+    return Measured(clip, lines=(Entry(clip.id, stage, _plain(reason, clip)),))
 
 
 def read(path: Path, features: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, "segments ..."]]:
@@ -150,11 +148,9 @@ def _digest(path: Path, size: int, mtime: int) -> str:
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.stem}.{os.getpid()}.{threading.get_ident()}.unfinished")
     content = io.BytesIO()
     np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
-    unfinished.write_bytes(content.getbuffer())
-    os.replace(unfinished, path)
+    files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
 def _load(clip: Clip, path: Path) -> Measured:
@@ -170,5 +166,5 @@ def _load(clip: Clip, path: Path) -> Measured:
             starts=arrays["starts"],
             scores={name.removeprefix("scores/"): arrays[name] for name in names},
             mean_face=arrays.get("mean_face", None),
-            lines=tuple(Line(clip.id, stage, reason) for stage, reason in lines),
+            lines=tuple(Entry(clip.id, stage, reason) for stage, reason in lines),
         )

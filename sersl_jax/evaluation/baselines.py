@@ -11,12 +11,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax import metrics
-from sersl_jax.evaluation import labels, results
-from sersl_jax.splits import Split
+from sersl_jax.evaluation import label_rule, metrics, results
+from sersl_jax.evaluation.splits import Split
 
 PENALTIES = (1.0, 3.0, 10.0)  # the SVM's C, chosen by macro F1 on the validation speakers
-VOTE_COLUMNS = tuple(f"votes_{kind}" for kind in labels.VOTES)
+VOTE_COLUMNS = tuple(f"votes_{kind}" for kind in label_rule.VOTES)
 
 
 def functionals(llds: Float[np.ndarray, "frames 130"]) -> Float[np.ndarray, "520"]:
@@ -105,7 +104,7 @@ def crowd(
     heard = predictions[predictions["votes_voice"].fillna("") != ""]
     votes = np.stack([read_votes(text, classes) for text in heard["votes_voice"]])
     # Its own address: a clip tied in both kinds of vote must not fall the same way in both.
-    answers = labels.apply(votes, list(heard["clip"]), "random", f"crowd/{seed}")
+    answers = label_rule.apply(votes, list(heard["clip"]), "random", f"crowd/{seed}")
     return heard.assign(prediction=np.array(classes)[answers])
 
 

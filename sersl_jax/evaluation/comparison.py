@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from sersl_jax.evaluation import baselines, paper, significance
+from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.runs import Run
-from sersl_jax.metrics import METRICS
 
 LEVEL = 0.05
 PAPER_SHARES = 15 / 70  # test clips per training clip, where no run says how many it trained on

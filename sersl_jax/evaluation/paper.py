@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sersl_jax.metrics import METRICS
+from sersl_jax.evaluation.metrics import METRICS
 
 DATASET = "speech/crema_d"
 TITLES = {

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from sersl_jax.splits import SIDES, Split, by_fraction, held_out
+from sersl_jax.evaluation.splits import SIDES, Split, by_fraction, held_out
 
 __all__ = ["PROTOCOLS", "LeakError", "Split", "check", "create_splits", "held_out"]
 

@@ -1,17 +1,16 @@
 """`predictions.csv` and `results.json`: what a finished run leaves for others to rely on."""
 
 import json
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sersl_jax import metrics
-from sersl_jax.evaluation import labels, paper
-from sersl_jax.splits import SIDES, Split
+from sersl_jax import files
+from sersl_jax.evaluation import label_rule, metrics, paper
+from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
 HEADINGS = ("P", "R", "F1")
@@ -70,22 +69,13 @@ def write(
         "warnings": list(warnings),
     }
     Path(workdir).mkdir(parents=True, exist_ok=True)
-    write_atomically(
+    files.write_atomically(
         Path(workdir, "predictions.csv"),
         lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
     )
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
-    write_atomically(Path(workdir, "results.json"), lambda path: path.write_text(text))
+    files.write_text(Path(workdir, "results.json"), text)
     return results
-
-
-def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
-    """A reader finds the old file or the whole new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    write_to(temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> list[str]:
@@ -151,7 +141,7 @@ def table(results: Mapping[str, Any]) -> str:
     number = len(results["splits"])
     lines = [
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
-        f"{labels.describe(results['label_rule'])}",
+        f"{label_rule.describe(results['label_rule'])}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
         f"{'per cent':<14}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<14}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),

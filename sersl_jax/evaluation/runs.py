@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax import metrics
-from sersl_jax.evaluation import paper, results
+from sersl_jax.evaluation import metrics, paper, results
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import stats
 
-from sersl_jax import metrics
+from sersl_jax.evaluation import metrics
 
 
 def paired_t(ours: Float[np.ndarray, "splits"], others: Float[np.ndarray, "splits"]) -> float:

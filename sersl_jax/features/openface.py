@@ -169,12 +169,10 @@ def write(path: str | Path, track: FaceTrack) -> None:
         **dict(zip(_DETECTIONS, ((au, "%.2f") for au in track.action_units.T), strict=True)),
     }
     values, formats = zip(*columns.values(), strict=True)
-    partial = Path(f"{path}.{os.getpid()}.partial")
-    with partial.open("w") as file:
-        np.savetxt(
-            file, np.column_stack(values), formats, ",", header=",".join(columns), comments=""
-        )
-    partial.replace(path)
+    table, header = np.column_stack(values), ",".join(columns)
+    files.write_atomically(
+        Path(path), lambda file: np.savetxt(file, table, formats, ",", header=header, comments="")
+    )
 
 
 def run(

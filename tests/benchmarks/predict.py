@@ -19,9 +19,10 @@ import soundfile
 from absl import app, flags
 
 import sersl_jax
-from sersl_jax import inference, sharding
+from sersl_jax import sharding
 from sersl_jax.features import audio
-from sersl_jax.recognizer import Recognizer
+from sersl_jax.inference import ensemble
+from sersl_jax.inference.recognizer import Recognizer
 from tests import trained_run
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory.")
@@ -31,7 +32,7 @@ _MEMBERS = flags.DEFINE_integer("members", 3, "Members, without a run.")
 
 
 def main(_) -> None:
-    sharding.use_cores(inference.MOST_ROWS)
+    sharding.use_cores(ensemble.MOST_ROWS)
     with tempfile.TemporaryDirectory() as folder:
         run = _CHECKPOINT.value or _paper_run(Path(folder))
         clips = _find_clips(Path(folder))

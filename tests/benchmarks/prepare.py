@@ -17,8 +17,8 @@ from pathlib import Path
 from sersl_jax.corpora import Clip, synthetic
 from sersl_jax.datasets import measure, measure_face, source
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio, llds, segments
-from sersl_jax.prepare import prepare
 from sersl_jax.pretext import energy
 
 

@@ -26,7 +26,7 @@ _FRAMES = flags.DEFINE_list("frames", ["124", "160"], "Frames a window.")
 _MEMBERS = flags.DEFINE_list("members", ["1"], "Members trained together.")
 _DTYPES = flags.DEFINE_list("dtypes", ["float32"], "float32, bfloat16.")
 _DEVICES = flags.DEFINE_list("devices", [], "Forced numbers of CPU devices.")
-_STREAM = flags.DEFINE_list("stream", [], "Corpus sizes whose streaming is measured instead.")
+_STREAM = flags.DEFINE_list("stream", [], "Dataset sizes whose streaming is measured instead.")
 _TORCH = flags.DEFINE_bool("torch", True, "Time PyTorch, too.")
 _COMPILE = flags.DEFINE_bool("compile", False, "Time torch.compile, too.")
 _REPEATS = flags.DEFINE_integer("repeats", 5, "Timed repetitions; the median is told.")
@@ -40,12 +40,13 @@ TASKS = ("energy", "upper_face", "lower_face", "action_units")
 def make_training(windows: int, frames: int, members: int, dtype: str, source=None):
     """A pre-training on made-up windows: resident, or from `source` where given."""
     from configs import ssl1
-    from sersl_jax import input_pipeline
-    from sersl_jax.corpus import Corpus, Normaliser
-    from sersl_jax.engine import Training
+    from sersl_jax.datasets.dataset import Dataset
     from sersl_jax.models.build import create_network
-    from sersl_jax.objectives import Multitask
     from sersl_jax.tasks import TASKS as KNOWN
+    from sersl_jax.training import input_pipeline
+    from sersl_jax.training.normaliser import Normaliser
+    from sersl_jax.training.objectives import Multitask
+    from sersl_jax.training.trainer import Training
 
     config = ssl1.get_config("paper")
     config.dtype = dtype
@@ -61,7 +62,7 @@ def make_training(windows: int, frames: int, members: int, dtype: str, source=No
         starts = (np.arange(windows) * frames).astype(np.int32)
         resident = input_pipeline.Resident(flat, starts, lengths, labels)
         source = [{"llds": window} for window in flat.reshape(windows, frames, 130)]
-    corpus = Corpus(
+    corpus = Dataset(
         "pretext/made_up", "llds", pd.DataFrame({"speaker_id": np.zeros(windows, np.int8)}),
         labels, {}, lengths, None, {}, source,
     )  # fmt: skip
@@ -81,7 +82,7 @@ def time_ours(frames: int, members: int, dtype: str) -> dict[str, float]:
     import jax
 
     from sersl_jax import sharding
-    from sersl_jax.engine import create_engine, fresh_params
+    from sersl_jax.training.trainer import create_engine, fresh_params
 
     if "XLA_FLAGS" not in os.environ:
         sharding.use_cores(BATCH)  # as main does
@@ -197,7 +198,7 @@ class OnDisk:
 
 def stream_memory(windows: int, frames: int = 16) -> dict[str, float]:
     """Peak memory after an epoch's batches were streamed, and the rate."""
-    from sersl_jax.engine import create_engine
+    from sersl_jax.training.trainer import create_engine
 
     with tempfile.TemporaryDirectory() as directory:
         source = OnDisk(Path(directory, "windows"), windows, frames)

@@ -24,7 +24,7 @@ from sersl_jax.models.transformer import Encoder
 from sersl_jax.models.wav2vec2 import WaveformEmbedding
 from sersl_jax.models.wav2vec2_base import BaseContext
 from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
-from sersl_jax.objectives_wav2vec2 import WEIGHTS, Wav2Vec2, collapse_warning
+from sersl_jax.training.objectives_wav2vec2 import WEIGHTS, Wav2Vec2, collapse_warning
 
 SAMPLES = 32_000  # 2 s
 FLOAT32 = jnp.dtype("float32")

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from sersl_jax.objectives_wav2vec2 import WEIGHTS
+from sersl_jax.training.objectives_wav2vec2 import WEIGHTS
 from tests.benchmarks import wav2vec2 as benchmark
 
 

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from sersl_jax.datasets import ledger
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio
-from sersl_jax.prepare import prepare
 from tests.datasets.examples import read_all
 
 GOOD = "GOOD"  # kept, and not in the ledger

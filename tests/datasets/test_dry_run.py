@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from sersl_jax.prepare import dry_run
+from sersl_jax.datasets.preparation import dry_run
 
 SEGMENTS = 27_325
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sersl_jax import datasets
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio, llds, openface, segments
-from sersl_jax.prepare import prepare
 from sersl_jax.pretext import action_units, energy, landmarks
 from tests.datasets.examples import read_all
 

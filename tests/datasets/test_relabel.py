@@ -1,6 +1,6 @@
 import pytest
 
-from sersl_jax.prepare import prepare
+from sersl_jax.datasets.preparation import prepare
 from tests.datasets.examples import assert_same, read_all
 
 

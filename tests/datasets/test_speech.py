@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from sersl_jax.datasets import ledger
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio, llds
-from sersl_jax.prepare import prepare
 from tests.datasets.examples import read_all
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from sersl_jax.corpus import read_corpus
-from sersl_jax.prepare import prepare
+from sersl_jax.datasets.dataset import read_dataset
+from sersl_jax.datasets.preparation import prepare
 
 
 def test_without_tensorflow_the_remedy_is_named(utterances, tmp_path):
@@ -26,4 +26,4 @@ def test_tfds_load_gives_a_tf_data_dataset(utterances, tmp_path):
     assert spec["labels"]["emotion"].dtype == tf.int64
     assert sum(1 for _ in ds) == 12
     with pytest.raises(ValueError, match="in tfrecord files"):
-        read_corpus("speech/folder", str(tmp_path), "llds")
+        read_dataset("speech/folder", str(tmp_path), "llds")

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from sersl_jax.evaluation import results
-from sersl_jax.evaluation.labels import LabelRule
+from sersl_jax.evaluation.label_rule import LabelRule
 from sersl_jax.evaluation.protocol import Split, create_splits
 
 CLASSES = ["anger", "disgust", "fear", "happiness", "neutral", "sadness"]

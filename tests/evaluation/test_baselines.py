@@ -8,9 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from sersl_jax import metrics
 from sersl_jax.corpora import crema_d
-from sersl_jax.evaluation import baselines, labels, results
+from sersl_jax.evaluation import baselines, label_rule, metrics, results
 from sersl_jax.evaluation.protocol import create_splits
 
 
@@ -77,11 +76,13 @@ def test_crema_d_reference_lines(shared_data: Path):
     """DESIGN 4.8: majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
     clips = crema_d.clips(shared_data / "crema_d")
     names, classes = [clip.id for clip in clips], list(crema_d.CLASSES)
-    votes = {kind: np.array([clip.votes[kind] for clip in clips], float) for kind in labels.VOTES}
+    votes = {
+        kind: np.array([clip.votes[kind] for clip in clips], float) for kind in label_rule.VOTES
+    }
     heard = [baselines.write_votes(row, classes) for row in votes["voice"]]
     crowds, speakers = [], [clip.speaker_id for clip in clips]
     for seed in range(3):
-        label = np.array(classes)[labels.apply(votes["multimodal"], names, seed=seed)]
+        label = np.array(classes)[label_rule.apply(votes["multimodal"], names, seed=seed)]
         columns = {"split": 0, "clip": names, "speaker_id": speakers, "label": label}
         frame = pd.DataFrame(columns | {"votes_voice": heard})
         crowds.append(results.score(baselines.crowd(frame, classes, seed), classes)["mean"])

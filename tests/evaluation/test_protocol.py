@@ -3,7 +3,7 @@ import json
 import pytest
 
 from sersl_jax.evaluation.protocol import LeakError, Split, check, create_splits
-from sersl_jax.splits import by_fraction
+from sersl_jax.evaluation.splits import by_fraction
 
 ACTORS = [str(actor) for actor in range(1001, 1092)]
 CLIPS = [actor for actor in ACTORS for _ in range(3)]

@@ -6,8 +6,8 @@ import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from sersl_jax.evaluation import results
+from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.protocol import Split
-from sersl_jax.metrics import METRICS
 
 
 def write_tiny(tmp_path, **columns):

@@ -4,8 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sersl_jax import metrics
-from sersl_jax.evaluation import significance
+from sersl_jax.evaluation import metrics, significance
 
 samples = st.lists(st.floats(0, 1), min_size=3, max_size=25)
 

@@ -9,8 +9,8 @@ import pytest
 
 from configs import base
 from sersl_jax.models.build import create_network
-from sersl_jax.objectives import Multitask
 from sersl_jax.tasks import Task
+from sersl_jax.training.objectives import Multitask
 from tests.models import golden_weights
 
 GOLDENS = np.load(Path(__file__).parent / "goldens" / "ser.npz")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from configs import base
-from sersl_jax import checkpoint
 from sersl_jax.models.build import create_network
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.tasks import Task
+from sersl_jax.training import checkpoint
 from tests.models import wav2vec2_small as small
 from tests.models.test_wav2vec2 import WEIGHTS
 

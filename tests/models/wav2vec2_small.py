@@ -10,7 +10,7 @@ from sersl_jax.models.transformer import Encoder
 from sersl_jax.models.wav2vec2 import WaveformEmbedding
 from sersl_jax.models.wav2vec2_base import BaseContext
 from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
-from sersl_jax.objectives_wav2vec2 import Wav2Vec2
+from sersl_jax.training.objectives_wav2vec2 import Wav2Vec2
 
 # These tests compile much and compute little: unoptimised code is ready in a third of the time.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})

@@ -13,7 +13,7 @@ from tensorflow_datasets.core.features import Scalar, Text
 from sersl_jax import corpora
 from sersl_jax.datasets import builder
 from sersl_jax.datasets.labels import balance
-from sersl_jax.datasets.ledger import Line
+from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.measure import Measured, read
 from sersl_jax.datasets.options import SpeechOptions
 from sersl_jax.features import llds
@@ -55,7 +55,7 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
         if label in self.classes or not measured.path:
             return measured
         reason = f"unknown label {label!r}" if label else "no label in labels.csv"
-        line = Line(measured.clip.id, "corpus", reason)
+        line = Entry(measured.clip.id, "corpus", reason)
         return dataclasses.replace(measured, path=None, lines=(line,))
 
     def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

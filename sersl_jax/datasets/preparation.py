@@ -1,0 +1,184 @@
+"""From a corpus to a prepared dataset, at most once.
+
+Everything measured on a clip is cached, so that the same call after an interruption continues
+where it stopped and, once the dataset is complete, returns at once.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from sersl_jax import datasets
+from sersl_jax.corpora import Clip
+from sersl_jax.datasets import identity, ledger, options
+from sersl_jax.datasets.source import read_clips
+
+if TYPE_CHECKING:
+    from tensorflow_datasets.core import DatasetBuilder
+
+OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
+
+
+@dataclass(frozen=True)
+class How:
+    """What has no influence on the dataset: processes, or a Beam runner and its options."""
+
+    workers: int
+    strict: bool
+    beam_runner: str | None
+    beam_options: str
+
+
+def prepare(
+    dataset: str,
+    source: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    limit: int | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    relabel: bool = False,
+    track_faces: bool = False,
+    file_format: str = "array_record",
+    beam_runner: str | None = None,
+    beam_options: str = "",
+    **given: Any,
+) -> "DatasetBuilder":
+    """Makes `dataset` ("pretext/folder") from the corpus in `source`, if it isn't there yet.
+
+    `given` are fields of `PretextOptions` or `SpeechOptions`; `limit` takes the first clips only.
+    The embedded corpus ("synthetic") needs no source: it is written to `data_dir`. `relabel`
+    changes the labels of a dataset that is there (`datasets.relabel`), and needs none either.
+    `track_faces` first runs the face back-end on videos that have no CSV yet.
+    `beam_runner` and `beam_options` name where Apache Beam runs (`launch/beam.md`).
+
+    Raises:
+        FileNotFoundError: the source, or a file that its corpus always has, is missing.
+        ValueError: unknown corpus or option, no usable clip, an unusable clip with `strict`, or
+            `data_dir` holds this dataset made otherwise and `overwrite` is not set.
+    """
+    kind, corpus = datasets.parse_name(dataset)
+    options.check_format(file_format)
+    data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
+    existing = datasets.find(dataset, data_dir)
+    if relabel:
+        _relabel(dataset, data_dir, existing, given)
+        return datasets.load(dataset, data_dir)
+    chosen = options.create(OPTIONS[kind], **given)
+    workers = workers or os.cpu_count() or 1
+    tracking = workers if track_faces else 0
+    clips = read_clips(kind, corpus, source, data_dir, chosen, limit, tracking)
+    stamp = {
+        "file_format": file_format,
+        "measure_version": options.MEASURE_VERSION,
+        "fingerprint": identity.fingerprint(clips),
+    }
+    if existing and not overwrite:
+        if identity.is_same(existing, chosen, stamp):
+            return datasets.load(dataset, data_dir)
+        if corpus != "synthetic":  # that one is ours, and made in seconds
+            identity.check(existing, chosen, stamp)
+    how = How(workers, strict, beam_runner, beam_options)
+    with identity.locked(data_dir / kind / corpus):
+        _build(dataset, data_dir, clips, chosen, stamp, how)
+    return datasets.load(dataset, data_dir)
+
+
+def dry_run(
+    dataset: str,
+    source: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    limit: int | None = None,
+    **given: Any,
+) -> str:
+    """What `prepare` with the same arguments would find and make; only headers are read."""
+    from sersl_jax.datasets.dry_run import survey
+
+    kind, corpus = datasets.parse_name(dataset)
+    known = {field.name for field in fields(OPTIONS[kind])}
+    chosen = options.create(OPTIONS[kind], **{name: given[name] for name in given if name in known})
+    data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
+    return survey(read_clips(kind, corpus, source, data_dir, chosen, limit), chosen)
+
+
+def _relabel(dataset: str, data_dir: Path, existing: Path | None, given: dict[str, Any]) -> None:
+    from sersl_jax.datasets.relabel import relabel
+
+    if existing is None or not dataset.startswith("pretext/"):
+        raise ValueError(f"--relabel needs a prepared pretext dataset: {dataset} in {data_dir}")
+    stored = identity.read_metadata(existing)["options"]
+    with identity.locked(existing.parent):
+        relabel(existing, options.create(options.PretextOptions, **(stored | given)))
+    _finish(dataset, existing)
+
+
+def _build(
+    dataset: str,
+    data_dir: Path,
+    clips: Sequence[Clip],
+    chosen: options.SpeechOptions,
+    stamp: Mapping[str, Any],
+    how: How,
+) -> None:
+    """Measures, labels and writes with TFDS."""
+    import tensorflow_datasets as tfds
+
+    from sersl_jax.datasets import builder as builders
+
+    kind, corpus = datasets.parse_name(dataset)
+    cache = data_dir / "measured"
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # that is, replace the dataset
+    config = tfds.download.DownloadConfig(download_mode=mode)
+    with tqdm(desc="write", unit="example", disable=None, mininterval=0.5) as bar:
+        maps, watch = (
+            builders.process_map(how.workers),
+            functools.partial(builders.count, bar),
+        )
+        if how.beam_runner:
+            from sersl_jax.datasets import beam
+
+            config.beam_runner = how.beam_runner
+            config.beam_options = beam.pipeline_options(how.beam_options)
+            maps, watch = beam.beam_map(how.beam_runner, how.beam_options), iter
+        builder = datasets.create_builder(
+            kind,
+            config=corpus,
+            data_dir=str(data_dir),
+            file_format=stamp["file_format"],
+            clips=clips,
+            options=chosen,
+            cache=cache,
+            stamp=stamp,
+            map_clips=maps,
+            watch=watch,
+            strict=how.strict,
+        )
+        builder.download_and_prepare(download_dir=cache / "downloads", download_config=config)
+    _finish(dataset, Path(builder.data_path))
+
+
+def _finish(dataset: str, folder: Path) -> None:
+    """Summarises the labels and prints, on stderr, what was made and what was lost."""
+    from sersl_jax.datasets import summary
+
+    summary.write(folder)
+    metadata = identity.read_metadata(folder)
+    lines = ledger.read(folder / ledger.NAME)
+    lost = len({line.clip for line in lines if line.stage in ledger.LOST})
+    used = f"{metadata['num_clips']} " + (f"of {metadata['num_clips'] + lost} " if lost else "")
+    print(
+        f"{dataset}: {used}clips of {metadata['num_speakers']} speakers, "
+        f"{metadata['seconds'] / 3600:.2f} hin {folder}",
+        *(f"  {task}: {counts}" for task, counts in metadata["class_balance"].items()),
+        *([f"ledger ({folder / ledger.NAME}):", ledger.totals(lines)] if lines else []),
+        sep="\n",
+        file=sys.stderr,
+    )

@@ -1,0 +1,166 @@
+"""A trained run's network on arrays: features in, its members' mean probabilities out."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType
+from jaxtyping import Array, Float, Int, Num
+
+from sersl_jax import sharding
+from sersl_jax.features import llds
+from sersl_jax.features.audio import SAMPLE_RATE
+from sersl_jax.models.build import create_network
+from sersl_jax.tasks import Task
+
+_UNIT = {"llds": 64, "waveform": SAMPLE_RATE}  # about a second
+_MOST_UNITS, MOST_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
+
+Weights = Mapping[str, Any]
+Answers = tuple[Float[np.ndarray, "pieces classes"], Float[np.ndarray, "pieces dim"]]
+Forward = Callable[..., tuple[Float[Array, "batch classes"], Float[Array, "batch dim"]]]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The members of a fine-tuned run (one a split).
+
+    Attributes:
+      weights: `params`, `mean`, `std`, `temperature`, each with a leading axis of members.
+      names: of the members: seeds or names of their splits.
+      info: as the checkpoint has it: config, tasks, dataset.
+      forward: the compiled network, see `create_forward`; takes NumPy's arrays.
+    """
+
+    weights: Weights
+    names: tuple[str, ...]
+    info: Mapping[str, Any]
+    forward: Forward
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of probabilities."""
+        return tuple(self.info["tasks"]["emotion"])
+
+    @property
+    def input_name(self) -> str:
+        """What the network hears: `llds` or `waveform`."""
+        return self.info["config"]["model"]["embed"]
+
+    def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
+        """Some of the members, by split name or number; None: all. Raises ValueError."""
+        if members is None:
+            return self
+        wanted = [members] if isinstance(members, str | int) else list(members)
+        known = {str(number): number for number in range(len(self.names))}
+        known |= {name: number for number, name in enumerate(self.names)}
+        unknown = [str(member) for member in wanted if str(member) not in known]
+        if unknown or not wanted:
+            raise ValueError(f"no member {', '.join(unknown)}: there are {', '.join(self.names)}")
+        numbers = np.array([known[str(member)] for member in wanted])
+        weights = jax.tree.map(lambda leaf: leaf[numbers], self.weights)
+        return replace(self, weights=weights, names=tuple(self.names[i] for i in numbers))
+
+    def features(self, waveform: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "time *dim"]:
+        """The network's input, before normalisation; safe in threads. Raises ValueError."""
+        if not llds.num_frames(waveform.size):
+            raise ValueError(f"too short: {waveform.size / SAMPLE_RATE:.3f} s of sound")
+        if self.input_name == "waveform":
+            # As datasets keep it (int16) and training reads it.
+            return (np.round(np.clip(waveform, -1, 1) * 32767) / 32768).astype(np.float32)
+        options = self.info["dataset"].get("options", {}) or {}
+        default = self.info["config"]["data"]["pitch_window"]
+        return llds.extract(waveform, options.get("pitch_window", default))
+
+    def run(self, features: Sequence[Float[np.ndarray, "_ *dim"]]) -> Answers:
+        """Probabilities and representations, batched by length, in the order given."""
+        unit = _UNIT[self.input_name]
+        sizes = np.array([_units(len(x) / unit) * unit for x in features])
+        order = np.argsort(-sizes, kind="stable")
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        while len(order):
+            size = int(sizes[order[0]])
+            rows = _rows(size // unit, len(order))
+            chosen, order = order[:rows], order[rows:]
+            inputs = np.zeros((rows, size, *features[0].shape[1:]), np.float32)
+            for row, index in enumerate(chosen):
+                inputs[row, : len(features[index])] = features[index]
+            lengths = np.array([len(features[index]) for index in chosen], np.int32)
+            lengths = np.pad(lengths, (0, rows - len(chosen)))
+            p, z = jax.device_get(self.forward(self.weights, inputs, lengths))
+            found |= {int(index): (p[row], z[row]) for row, index in enumerate(chosen)}
+        pairs = [found[index] for index in range(len(features))]
+        return np.stack([p for p, _ in pairs]), np.stack([z for _, z in pairs])
+
+
+def _units(length: float) -> int:
+    """Lengths are rounded up to 1, 2, 3, 4, 6, 8, 12, 16, ... units: every one compiles for 2 s."""
+    steps = (2**power * factor for power in itertools.count() for factor in (2, 3))
+    return 1 if length <= 1 else next(units for units in steps if units >= length)
+
+
+def _rows(units: int, available: int) -> int:
+    """Rows of a batch: one, or (to compile few shapes) as many as there may be of this length."""
+    return 1 if available == 1 else min(MOST_ROWS, max(_MOST_UNITS // units, 1))
+
+
+def create_forward(info: Mapping[str, Any]) -> Forward:
+    """The network as a function `(weights, inputs, lengths) -> (probabilities, representation)`.
+
+    Inputs are raw LLDs (or samples), zero beyond `lengths`; they are normalised here. Both results
+    are means over members; probabilities are calibrated (softmax(logits / temperature)).
+    """
+    config = info["config"]
+    task = Task("emotion", tuple(info["tasks"]["emotion"]))
+    network = create_network(config["model"], (task,), config["dtype"])
+    clip = config["data"]["normaliser_clip"]
+
+    def member(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
+        x = inputs
+        if config["model"]["embed"] == "llds":
+            x = (x - weights["mean"]) / weights["std"]
+            x = jnp.clip(x, -clip, clip) if clip else x
+            x = jnp.where(jnp.arange(x.shape[1])[:, None] < lengths[:, None, None], x, 0.0)
+        logits, state = network.apply(
+            {"params": weights["params"]}, x, lengths, None,
+            capture_intermediates=lambda _, method: method == "represent",
+            mutable=["intermediates"],
+        )  # fmt: skip
+        z = state["intermediates"]["represent"][0]
+        return task.probabilities(logits["emotion"] / weights["temperature"]), z
+
+    def forward(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
+        def one(weights: Weights):
+            return member(weights, inputs, lengths)
+
+        # On a CPU one member's products stay in cache: two thirds of the time of all at once.
+        on_cpu = jax.default_backend() == "cpu"
+        each = jax.lax.map(one, weights) if on_cpu else jax.vmap(one)(weights)
+        return jax.tree.map(lambda leaf: leaf.mean(axis=0), each)
+
+    return forward
+
+
+def create_ensemble(weights: Weights, names: Sequence[str], info: Mapping[str, Any]) -> Ensemble:
+    """Puts the weights on the devices; the network compiles at first use, once a shape."""
+    options = None
+    if jax.default_backend() == "cpu":  # by default independent products run at once, more slowly
+        options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
+    compiled = jax.jit(create_forward(info), compiler_options=options)
+    devices = jax.local_devices()[: math.gcd(jax.local_device_count(), MOST_ROWS)]
+    mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
+
+    def forward(weights: Weights, inputs: Num[np.ndarray, "..."], lengths: Int[np.ndarray, " _"]):
+        """Rows are divided over the devices; one, or an odd number, goes to the first alone."""
+        if len(inputs) % len(devices):
+            weights = jax.tree.map(lambda leaf: leaf.addressable_data(0), weights)
+            return compiled(weights, inputs, lengths)
+        with jax.set_mesh(mesh):
+            return compiled(weights, *sharding.put((inputs, lengths), mesh, "data"))
+
+    return Ensemble(sharding.put(weights, mesh), tuple(names), info, forward)

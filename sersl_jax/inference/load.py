@@ -1,0 +1,59 @@
+"""A trained run, or an exported model, as a recognizer."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from sersl_jax.inference import exported
+from sersl_jax.inference.ensemble import Ensemble, create_ensemble
+from sersl_jax.inference.recognizer import Recognizer
+from sersl_jax.training import checkpoint
+
+
+def load(path: str | Path) -> Recognizer:
+    """A trained run's directory (`runs/ssl1`), or a folder that `sersl_jax.export` wrote.
+
+    Raises FileNotFoundError or ValueError, naming the folder and what to do.
+    """
+    if (Path(path) / exported.FILES["safetensors"]).is_file():
+        return Recognizer(exported.read_safetensors(Path(path)))
+    return Recognizer(read_run(path))
+
+
+def read_run(path: str | Path) -> Ensemble:
+    """All finished members of a run's directory (`runs/ssl1`).
+
+    Raises FileNotFoundError or ValueError, naming the directory and what to do.
+    """
+    groups = _groups(Path(path))
+    loaded = [checkpoint.read_model(group) for group in groups]
+    temperatures = [
+        np.array(json.loads((group / "temperatures.json").read_text()), np.float32)
+        for group in groups
+    ]
+    trees = [
+        {"params": c.params, "mean": c.mean, "std": c.std, "temperature": t}
+        for c, t in zip(loaded, temperatures, strict=True)
+    ]
+    weights = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
+    names = [name for c in loaded for name in c.info["names"]]
+    return create_ensemble(weights, names, loaded[0].info)
+
+
+def _groups(path: Path) -> list[Path]:
+    """Directories of trained splits, in their order."""
+    if not path.is_dir():
+        raise FileNotFoundError(f"{path} is no folder; give a run's directory, such as runs/ssl1")
+    if (path / "temperatures.json").is_file():
+        return [path]
+    found = [file.parent for file in path.glob("finetune/*-*/temperatures.json")]
+    if found:
+        return sorted(found, key=lambda group: int(group.name.split("-")[0]))
+    rows = sorted(str(inner.parent) for inner in path.glob("*/finetune"))
+    if rows:
+        raise ValueError(f"{path} holds several runs: give one of {', '.join(rows)}")
+    if (path / "finetune").is_dir() or (path / "pretrain").is_dir():
+        raise ValueError(f"{path} is not fine-tuned to its end yet: run its training again")
+    raise ValueError(f"{path} holds no run; give a run's directory, such as runs/ssl1")

@@ -1,0 +1,123 @@
+"""`compare.html`: the comparison's tables and pictures on one page."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sersl_jax.evaluation import metrics, significance
+from sersl_jax.evaluation.comparison import Comparison
+from sersl_jax.evaluation.runs import Run
+from sersl_jax.reports import charts, html, tables
+
+
+def page_of(comparison: Comparison) -> str:
+    """The whole page."""
+    said, asked = tables.notes(comparison)
+    sections = [
+        html.section("Results", _results(comparison), html.note(said)),
+        html.section(f"Is {comparison.ours.title} better?", _contests(comparison), html.note(asked))
+        if comparison.contests
+        else "",
+        html.section("Pictures", html.figures(*_pictures(comparison))),
+        html.section("Recall of each class", _recalls(comparison.runs)),
+    ]
+    number = len(comparison.ours.splits)
+    lead = (
+        f"{', '.join(run.title for run in comparison.runs)} on the same {number} "
+        f"split{'s' * (number > 1)}, {len(comparison.ours.speakers)} test speakers."
+    )
+    return html.document("Comparison of runs", lead, comparison.warnings, sections)
+
+
+def _results(comparison: Comparison) -> str:
+    rows = comparison.rows
+    headings = ["method", *(tables.TASKS if any(r.tasks for r in rows) else ()), *tables.HEADINGS]
+    width = len(headings)
+    cells = [tables.cells(row) for row in rows]
+    return html.table(headings, [_pad(line, width) for line in cells], [row.kind for row in rows])
+
+
+def _contests(comparison: Comparison) -> str:
+    lines = [tables.contest_cells(contest) for contest in comparison.contests]
+    return html.table(tables.CONTEST_HEADINGS, lines)
+
+
+def _pictures(comparison: Comparison) -> list[str]:
+    return [
+        _estimates(comparison),
+        *([_differences(comparison)] if comparison.contests else []),
+        *([_each_split(comparison)] if len(comparison.ours.splits) > 1 else []),
+    ]
+
+
+def _estimates(comparison: Comparison) -> str:
+    rows = []
+    for k, run in enumerate(comparison.runs):
+        low, high = significance.bootstrap(run.confusions(run.speakers), metric=comparison.metric)
+        mean = float(run.scores[comparison.metric].mean())
+        rows.append(charts.Interval(run.title, 100 * mean, 100 * low, 100 * high, k % 8))
+    name = _name(comparison)
+    picture = charts.intervals(rows, f"{name} of each run", f"{name}, %")
+    return html.figure(
+        name, picture, "Mean over splits with the 95 % interval of a bootstrap over speakers."
+    )
+
+
+def _differences(comparison: Comparison) -> str:
+    rows = [
+        charts.Interval(
+            f"against {contest.other.title}",
+            100 * contest.difference,
+            100 * contest.interval[0],
+            100 * contest.interval[1],
+        )
+        for contest in comparison.contests
+    ]
+    title = f"Gain of {comparison.ours.title}"
+    picture = charts.intervals(rows, title, f"{_name(comparison)}, points", zero=True)
+    caption = "Mean difference on the same splits, 95 % over speakers; right of the line is better."
+    return html.figure(title, picture, caption)
+
+
+def _each_split(comparison: Comparison) -> str:
+    splits = comparison.ours.splits
+    places = [float(k + 1) for k in range(len(splits))]
+    lines, dots = [], []
+    for k, run in enumerate(comparison.runs):
+        values = run.scores[comparison.metric].tolist()
+        lines.append(charts.Line(run.title, places, values, k % 8, "faint"))
+        dots += [
+            charts.Dot(f"{run.title}, split {split}: {100 * value:.1f}", x, value, k % 8)
+            for split, x, value in zip(splits, places, values, strict=True)
+        ]
+    name = _name(comparison)
+    picture = charts.plot(
+        lines,
+        dots,
+        label=f"{name} on each split",
+        x_label="split",
+        y_label=f"{name}, %",
+        percent=True,
+        whole=True,
+    )
+    legend = {run.title: f"round c{k % 8}" for k, run in enumerate(comparison.runs)}
+    caption = "Splits are easy or hard for all alike, which is why the tests are paired."
+    return html.figure("Each split", picture, caption, legend)
+
+
+def _recalls(runs: Sequence[Run]) -> str:
+    rows = []
+    for run in runs:
+        total = run.confusions(run.speakers).sum(axis=(0, 1))
+        recalls = metrics.per_class(np.asarray(total)).recall
+        rows.append([run.title, *(html.bar(float(recall)) for recall in recalls)])
+    return html.table(["per cent", *runs[0].classes], rows, (), "bars many")
+
+
+def _name(comparison: Comparison) -> str:
+    return comparison.metric.replace("_", " ").replace("f1", "F1")
+
+
+def _pad(line: list[str], width: int) -> list[str]:
+    """Rows without task marks leave those columns empty."""
+    return [line[0], *[""] * (width - len(line)), *line[1:]]

@@ -1,0 +1,161 @@
+"""A comparison as Markdown, LaTeX and CSV."""
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from sersl_jax.evaluation.comparison import Comparison, Contest, Row
+from sersl_jax.evaluation.label_rule import describe
+from sersl_jax.evaluation.metrics import METRICS
+
+SHORT = ("P", "R", "F1", "P", "R", "F1", "UAR")
+HEADINGS = ("macro P", "macro R", "macro F1", "micro P", "micro R", "micro F1", "UAR")
+TASKS = ("T1", "T2", "T3")
+_ESCAPES = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}"} | {
+    c: rf"\{c}" for c in "&%$#_{}"
+}
+_SYMBOLS = {  # \checkmark would need a package
+    "✓": r"$\surd$",
+    "~": r"$\sim$",
+    "†": r"$^\dagger$",
+    "±": r"$\pm$",
+    "—": "---",
+    "<": "$<$",
+}
+
+
+def percent(value: float | None, deviation: float | None = None) -> str:
+    """A fraction of 1 as per cent, with its deviation over splits."""
+    spread = "" if deviation is None else f" ± {100 * deviation:.1f}"
+    return "—" if value is None else f"{100 * value:.1f}{spread}"
+
+
+def p_value(p: float) -> str:
+    """Three decimals; what is smaller is said to be smaller."""
+    return "—" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def cells(row: Row) -> list[str]:
+    """Title, task marks, then one cell a metric."""
+    values = [percent(row.values[name], row.deviations.get(name)) for name in METRICS]
+    return [row.title + row.marks, *row.tasks, *values]
+
+
+def contest_cells(contest: Contest) -> list[str]:
+    """One line of the table of tests."""
+    low, high = contest.interval
+    return [
+        contest.other.title,
+        f"{100 * contest.difference:+.1f}{contest.marks}",
+        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        *map(p_value, (contest.paired_t, contest.holm_t, contest.wilcoxon)),
+        *map(p_value, (contest.corrected_t, contest.holm_corrected)),
+    ]
+
+
+CONTEST_HEADINGS = (
+    "against",
+    "difference",
+    "95 % over speakers",
+    "paired t",
+    "its Holm",
+    "Wilcoxon",
+    "corrected t",
+    "its Holm",
+)
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What the reader has to know to read the numbers."""
+    ours, metric = comparison.ours, comparison.metric.replace("_", " ").replace("f1", "F1")
+    saved = next((run.results for run in comparison.runs if run.results), {})
+    stamp = f"protocol {saved['protocol']}; {describe(saved['label_rule'])}; " if saved else ""
+    number = len(ours.splits)
+    return [
+        f"Per cent, mean ± sd of {number} split{'s' * (number > 1)}; {stamp}micro precision, "
+        "recall and F1 all equal accuracy.",
+        f"Tests ask whether {ours.title} is better in {metric} (one-tailed). "
+        "* p < 0.05 by the paper's paired t-test, unadjusted; † p < 0.05 by the corrected "
+        "resampled t-test (Nadeau & Bengio 2003), which allows for overlapping splits, after "
+        "Holm. On a row of results: better than every other run.",
+    ]
+
+
+def markdown(comparison: Comparison) -> str:
+    """Two tables with notes; warnings come first."""
+    tasks = _task_headings(comparison)
+    lines = [_styled(row, [_md(cell) for cell in cells(row)], "*{}*") for row in comparison.rows]
+    said, asked = map(_md, notes(comparison))
+    parts = [f"> **Warning: {_md(warning)}**" for warning in comparison.warnings]
+    parts += [_pipes(["method", *tasks, *HEADINGS], lines), said]
+    if comparison.contests:
+        tests = [[_md(cell) for cell in contest_cells(x)] for x in comparison.contests]
+        parts += [_pipes(CONTEST_HEADINGS, tests), asked]
+    return "\n\n".join(parts) + "\n"
+
+
+def latex(comparison: Comparison) -> str:
+    """A table of the paper's shape; needs no package."""
+    tasks = _task_headings(comparison)
+    body = [
+        _styled(row, [_tex(cell) for cell in cells(row)], r"\textit{{{}}}")
+        for row in comparison.rows
+    ]
+    columns = "l" + "c" * len(tasks) + "rrr" + "rrr" + "r"
+    gap = " & " * (len(tasks) + 1)
+    groups = r"\multicolumn{3}{c}{Macro} & \multicolumn{3}{c}{Micro} & "
+    caption = " ".join(_tex(note) for note in [*comparison.warnings, *notes(comparison)])
+    lines = [
+        r"\begin{table}",
+        r"\centering\small\setlength{\tabcolsep}{3pt}",
+        rf"\caption{{{caption}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\hline",
+        rf"{gap}{groups}\\",
+        " & ".join(["", *tasks, *SHORT]) + r" \\",
+        r"\hline",
+        *(" & ".join(line) + r" \\" for line in body),
+        r"\hline",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def csv(comparison: Comparison) -> str:
+    """One line a row and fractions of 1, for other software."""
+    lines = []
+    for row in comparison.rows:
+        means = {name: row.values[name] for name in METRICS}
+        spreads = {f"{name}_sd": row.deviations.get(name) for name in METRICS}
+        stamps = {"marks": row.marks, "warnings": "; ".join(comparison.warnings)}
+        lines.append({"method": row.title, "kind": row.kind} | means | spreads | stamps)
+    table = io.StringIO()
+    pd.DataFrame(lines).to_csv(table, index=False, float_format="%.6f")
+    return table.getvalue()
+
+
+def _task_headings(comparison: Comparison) -> Sequence[str]:
+    return TASKS if any(row.tasks for row in comparison.rows) else ()
+
+
+def _styled(row: Row, line: list[str], form: str) -> list[str]:
+    """Ours upright; the paper's row and the reference lines in `form`."""
+    return line if row.kind == "run" else [form.format(cell) if cell else "" for cell in line]
+
+
+def _md(text: str) -> str:
+    return text.replace("|", r"\|").replace("*", r"\*")
+
+
+def _pipes(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *("---:" for _ in headings[1:])]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, rule, *lines))
+
+
+def _tex(text: str) -> str:
+    escaped = "".join(_ESCAPES.get(character, character) for character in text)
+    for symbol, command in _SYMBOLS.items():
+        escaped = escaped.replace(symbol, command)
+    return escaped

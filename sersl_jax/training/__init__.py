@@ -1,0 +1,1 @@
+"""Training: the loop, what it minimises, what it reads, and its checkpoints."""

@@ -1,0 +1,196 @@
+"""Saving and restoring: exact resume of a training, and the model that others start from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+if TYPE_CHECKING:
+    from sersl_jax.training.trainer import Training
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model: parameters of the best epoch and the normaliser, each with a leading axis
+    of members, and what is needed to use them (`info`: network, labels, features, splits)."""
+
+    params: Any
+    mean: np.ndarray
+    std: np.ndarray
+    info: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training: the latest one, which holds the best parameters too.
+
+    Orbax writes beside the old checkpoint and renames, so a half-written one is never read.
+    """
+
+    def __init__(self, directory: Path):
+        """Opens or creates `directory`."""
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=preservation_policy.LatestN(1),
+            step_name_format=ocp.path.step.standard_name_format(step_prefix=None),
+            enable_async_checkpointing=False,
+        )
+        self.directory = Path(directory).absolute()
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def save(
+        self,
+        number: int,
+        state: Any,
+        best: Any,
+        training: "Training",
+        position: tuple[int, int],
+        finished: bool,
+    ) -> None:
+        """Saves the latest state and the best model; `number` grows from save to save.
+
+        `position` is the number of finished epochs, and of finished steps in the next one.
+        """
+        model = _model(best, training)
+        chosen = {"loss": best.loss, "epoch": best.epoch}
+        info = {**training.info, "names": list(training.names), "finished": finished}
+        info |= {"position": list(position), "version": VERSION}
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave({"state": state, "chosen": chosen}),
+            model=ocp.args.StandardSave(model),
+            info=ocp.args.JsonSave(info),
+        )
+        try:
+            if not self._manager.save(number, args=items):
+                raise RuntimeError(f"{self.directory}: checkpoint {number} was not written")
+        except (OSError, ValueError) as error:
+            if "No space left" not in str(error):
+                raise
+            raise OSError(
+                f"{self.directory}: no space left for a checkpoint; make room and give the same "
+                f"command again (last good checkpoint: {self.latest})"
+            ) from error
+
+    def restore(
+        self, state: Any, best: Any, training: "Training"
+    ) -> tuple[Any, Any, list[int]] | None:
+        """The latest state, best and position, placed like `state` and `best`; None where none.
+
+        Raises ValueError where they are of another training: the data or splits have changed.
+        """
+        latest = self._manager.latest_step()
+        if latest is None:
+            return None
+        args = ocp.args.Composite(info=ocp.args.JsonRestore())
+        info = self._manager.restore(latest, args=args)["info"]
+        self._check_same(info, {**training.info, "names": list(training.names)})
+        like = _model(best, training)
+        chosen = {"loss": best.loss, "epoch": best.epoch}
+        args = ocp.args.Composite(
+            state=ocp.args.StandardRestore({"state": state, "chosen": chosen}),
+            model=ocp.args.StandardRestore(like),
+        )
+        saved = self._manager.restore(latest, args=args)
+        best = best.replace(params=saved["model"]["params"], **saved["state"]["chosen"])
+        return saved["state"]["state"], best, info["position"]
+
+    def _check_same(self, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+        for what in ("dataset", "names", "speakers"):
+            one, other = (json.dumps(info.get(what), sort_keys=True) for info in (there, here))
+            if one != other:
+                raise ValueError(
+                    f"{self.directory} was begun on another {what}: the dataset or the splits have "
+                    "changed since; take another --workdir"
+                )
+
+    @property
+    def latest(self) -> str:
+        """Where the last good checkpoint lies, for messages."""
+        step = self._manager.latest_step()
+        return f"{self.directory / str(step)}" if step is not None else "none yet"
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.close()
+
+
+def _model(best: Any, training: "Training") -> dict[str, Any]:
+    normalisers = training.normalisers
+    return {"params": best.params, "mean": normalisers.mean, "std": normalisers.std}
+
+
+def read_model(path: str | Path) -> Checkpoint:
+    """The model of one training directory (`runs/ssl1/pretrain/0-0`), on the host.
+
+    Raises ValueError naming the directory where there is no checkpoint or one of another version.
+    """
+    path = Path(path).absolute()
+    steps = [p for p in path.glob("*") if p.name.isdigit() and (p / "model").is_dir()]
+    if not steps:
+        raise ValueError(f"{path} holds no checkpoint; give a run's directory, such as runs/ssl1")
+    latest = max(steps, key=lambda p: int(p.name))
+    info = json.loads((latest / "info" / "metadata").read_text())
+    if info.get("version") != VERSION:
+        raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
+    handler = ocp.PyTreeCheckpointHandler()  # a checkpointer warns of metadata that we don't write
+    stored = dict(handler.metadata(latest / "model"))
+    on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), stored)
+    model = handler.restore(latest / "model", args=ocp.args.PyTreeRestore(restore_args=on_host))
+    return Checkpoint(model["params"], model["mean"], model["std"], info)
+
+
+def transfer(fresh: Any, loaded: Any, path: str) -> tuple[Any, list[str]]:
+    """Puts loaded parameters in the place of fresh ones: all but the heads must fit.
+
+    Args:
+      fresh: parameters of the network to be trained.
+      loaded: parameters of one member of another training.
+      path: where they come from, for the message.
+
+    Returns:
+      The parameters and a table, one line a group: how many values were loaded or are fresh.
+
+    Raises:
+      ValueError: a parameter outside the heads is missing, left over, or of another shape.
+    """
+    ours, theirs = _flat(fresh), _flat(loaded)
+    wanted = {name for name in ours if not name.startswith("head_")}
+    groups = {name.split("/")[0] for name in wanted}
+    offered = {name for name in theirs if name.split("/")[0] in groups}
+    wrong = [f"{name} (missing there)" for name in sorted(wanted - offered)]
+    wrong += [f"{name} (unknown here)" for name in sorted(offered - wanted)]
+    wrong += [
+        f"{name} ({np.shape(theirs[name])} there, {np.shape(ours[name])} here)"
+        for name in sorted(wanted & offered)
+        if np.shape(theirs[name]) != np.shape(ours[name])
+    ]
+    if wrong:
+        raise ValueError(f"checkpoint {path} does not fit this network: {', '.join(wrong)}")
+    params = jax.tree_util.tree_map_with_path(
+        lambda p, leaf: theirs[_name(p)] if _name(p) in wanted else leaf, fresh
+    )
+    return params, _table(ours, theirs, wanted)
+
+
+def _table(ours: dict, theirs: dict, wanted: set[str]) -> list[str]:
+    lines = []
+    for group in sorted({"/".join(name.split("/")[:2]) for name in ours}):
+        names = [name for name in ours if f"{name}/".startswith(f"{group}/")]
+        count = sum(int(np.prod(np.shape(ours[name]))) for name in names)
+        lines.append(f"{'loaded' if names[0] in wanted else 'fresh':<8}{count:>10,}  {group}")
+    left = sorted({name.split("/")[0] for name in theirs} - {n.split("/")[0] for n in wanted})
+    return lines + [f"{'left':<8}{'':>10}  {group}" for group in left]
+
+
+def _flat(params: Any) -> dict[str, Any]:
+    return {_name(p): leaf for p, leaf in jax.tree_util.tree_leaves_with_path(params)}
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -1,0 +1,219 @@
+"""Examples to batches: on the device where a corpus fits, streamed from disk where it doesn't.
+
+Both paths follow the same plan (which examples make up each step's batch), so that they give the
+same parameters.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+from flax import struct
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, Shaped
+
+from sersl_jax import sharding
+from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.training.normaliser import Normaliser, SpeakerStatistics
+
+INT16_SCALE = 32768.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training or evaluation step: the padded length and each member's examples.
+
+    An index of -1 fills a batch; the batch's mask is False there.
+    """
+
+    length: int
+    indices: Int[np.ndarray, "members batch"]
+
+
+def plan_epoch(
+    members: Sequence[Int[np.ndarray, " _"]],
+    lengths: Int[np.ndarray, " all_examples"],
+    batch_size: int,
+    bucket: int,
+    shuffles: Sequence[np.random.Generator] | None,
+    order: np.random.Generator | None,
+) -> list[Step]:
+    """Every member's examples once, in batches of similar length.
+
+    Lengths are rounded up to multiples of `bucket` (or to the longest). A member's batches depend
+    on its own examples and generator alone, and their order on `order` alone, so that a member
+    trained with others is trained as alone. Without generators: no shuffling (evaluation).
+    """
+    batches = []
+    for number, examples in enumerate(members):
+        if shuffles is not None:
+            examples = shuffles[number].permutation(examples)
+        buckets = -(-lengths[examples] // bucket)
+        examples = examples[np.argsort(buckets, kind="stable")]
+        examples = np.pad(examples, (0, -len(examples) % batch_size), constant_values=-1)
+        batches.append(examples.reshape(-1, batch_size))
+    number = max(map(len, batches))
+    indices = np.full((number, len(members), batch_size), -1, np.int32)
+    for member, rows in enumerate(batches):
+        indices[: len(rows), member] = rows
+    longest = np.where(indices >= 0, lengths[indices], 0).max(axis=(1, 2))
+    sizes = np.minimum(-(-longest // bucket) * bucket, lengths.max())
+    steps = [Step(int(size), rows) for size, rows in zip(sizes, indices, strict=True)]
+    if order is not None:
+        # Drawing one number a step keeps the order of the first steps whatever their number.
+        steps = [steps[i] for i in np.argsort(order.random(number), kind="stable")]
+    return steps
+
+
+# Pytrees carry arrays of any kind through JAX's transformations: their shapes stand in comments.
+@struct.dataclass
+class Batch:
+    """What a step sees; leading axes (steps and) members."""
+
+    inputs: Any  # [... batch time *features]
+    lengths: Any  # int [... batch]
+    labels: dict[str, Any]  # [... batch *classes]
+    mask: Any  # bool [... batch], False on rows that only fill the batch
+
+
+@struct.dataclass
+class Resident:
+    """A whole corpus on the device: inputs end to end, without padding."""
+
+    flat: Any  # [total *features]
+    starts: Any  # int [examples]
+    lengths: Any  # int [examples]
+    labels: dict[str, Any]  # [examples *classes]
+
+    def gather(self, indices: Int[Array, " batch"], size: int) -> Batch:
+        """The batch of these examples, zero beyond their lengths."""
+        mask = indices >= 0
+        rows = jnp.maximum(indices, 0)
+        lengths = jnp.where(mask, self.lengths[rows], 0)
+        time = jnp.arange(size)
+        positions = self.starts[rows][:, None] + jnp.minimum(time, self.lengths[rows][:, None] - 1)
+        inside = time < lengths[:, None]
+        inside = inside.reshape(inside.shape + (1,) * (self.flat.ndim - 1))
+        inputs = jnp.where(inside, self.flat[positions], jnp.zeros((), self.flat.dtype))
+        labels = {task: values[rows] for task, values in self.labels.items()}
+        return Batch(inputs, lengths, labels, mask)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How inputs are kept: LLDs whitened over the whole corpus (so that bfloat16 can hold them).
+
+    This is a format, undone by `relative`; what the network sees is normalised by training
+    speakers alone. Waveforms stay int16.
+    """
+
+    base: Normaliser
+    dtype: Any
+
+    def encode(
+        self, x: Shaped[np.ndarray, "time *features"]
+    ) -> Shaped[np.ndarray, "time *features"]:
+        """An input as it is kept."""
+        if x.dtype == np.int16:
+            return x
+        return ((x - self.base.mean) / self.base.std).astype(self.dtype)
+
+    def relative(self, normaliser: Normaliser) -> Normaliser:
+        """The normaliser that gives the same when applied to encoded inputs."""
+        mean = (normaliser.mean - self.base.mean) / self.base.std
+        return Normaliser(mean, normaliser.std / self.base.std)
+
+
+def create_storage(corpus: Dataset, statistics: SpeakerStatistics, dtype: str) -> Storage:
+    """float32 or bfloat16 storage of a corpus."""
+    base = statistics.normaliser(sorted(statistics.count))
+    return Storage(base, ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32)
+
+
+def create_resident(corpus: Dataset, storage: Storage) -> Resident:
+    """Reads all inputs (host arrays; the caller puts them on the devices)."""
+    starts = np.concatenate([[0], np.cumsum(corpus.lengths, dtype=np.int64)])
+    first = storage.encode(corpus.read(0))
+    flat = np.empty((starts[-1], *first.shape[1:]), first.dtype)
+    for index, start in enumerate(starts[:-1]):
+        flat[start : start + corpus.lengths[index]] = storage.encode(corpus.read(index))
+    return Resident(flat, starts[:-1].astype(np.int32), corpus.lengths, corpus.labels)
+
+
+def read_batch(corpus: Dataset, storage: Storage, step: Step) -> Batch:
+    """The batch of one step, read from disk: equal to `Resident.gather` of each member."""
+    indices = step.indices
+    first = storage.encode(corpus.read(0))
+    inputs = np.zeros((*indices.shape, step.length, *first.shape[1:]), first.dtype)
+    for place in np.argwhere(indices >= 0):
+        x = storage.encode(corpus.read(indices[tuple(place)]))
+        inputs[tuple(place)][: len(x)] = x
+    rows = np.maximum(indices, 0)
+    mask = indices >= 0
+    labels = {task: values[rows] for task, values in corpus.labels.items()}
+    return Batch(inputs, np.where(mask, corpus.lengths[rows], 0), labels, mask)
+
+
+def stream(corpus: Dataset, storage: Storage, steps: Sequence[Step]) -> Iterator[Batch]:
+    """The batches of a plan, in order, read ahead by grain's threads."""
+    dataset = grain.MapDataset.range(len(steps)).map(
+        lambda number: read_batch(corpus, storage, steps[number])
+    )
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)))
+
+
+def normalise(
+    batch: Batch, normaliser: Normaliser, clip: float
+) -> Float[Array, "batch time *features"]:
+    """float32 inputs: z-normalised LLDs (clipped to +-`clip` unless 0), or samples in [-1, 1)."""
+    if batch.inputs.dtype == jnp.int16:
+        return batch.inputs.astype(jnp.float32) / INT16_SCALE
+    x = (batch.inputs.astype(jnp.float32) - normaliser.mean) / normaliser.std
+    if clip:
+        x = jnp.clip(x, -clip, clip)
+    inside = jnp.arange(x.shape[1])[None, :, None] < batch.lengths[:, None, None]
+    return jnp.where(inside, x, 0.0)
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Brings planned steps to the devices.
+
+    Attributes:
+      corpus, storage: the examples and how their inputs are kept.
+      resident: the whole corpus on the devices, or None to stream it from disk.
+      mesh: where batches go.
+      most: steps a dispatch at most.
+    """
+
+    corpus: Dataset
+    storage: Storage
+    resident: Resident | None
+    mesh: Mesh
+    most: int
+
+    def dispatches(self, steps: Sequence[Step]) -> Iterator[tuple[int, int, Any]]:
+        """Yields (padded length, number of steps, their batches, or their examples' indices).
+
+        Neighbours of one length go together; the leading axis has always `most` places, so that
+        one compiled program a length serves all.
+        """
+        batches = stream(self.corpus, self.storage, steps) if self.resident is None else None
+        for length, same in itertools.groupby(steps, key=lambda step: step.length):
+            group = list(same)
+            for first in range(0, len(group), self.most):
+                chunk = group[first : first + self.most]
+                if batches is None:
+                    xs = [step.indices for step in chunk]
+                else:
+                    xs = [next(batches) for _ in chunk]
+                xs += [xs[-1]] * (self.most - len(chunk))
+                stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *xs)
+                placed = sharding.put(stacked, self.mesh, None, "member", "data")
+                yield length, len(chunk), placed

@@ -1,0 +1,216 @@
+"""The only training loop: pre-training, supervised, fine-tuning and wav2vec 2.0 pass through it.
+
+Everything random follows from (seed, epoch) or (key, step), so that a resumed training equals a
+straight one, bit by bit on a CPU.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from sersl_jax import sharding
+from sersl_jax.training import profiler
+from sersl_jax.training.checkpoint import Checkpoints
+from sersl_jax.training.metric_writer import MetricWriter
+from sersl_jax.training.optimizer import create_schedule
+from sersl_jax.training.preemption import EXIT_CODE, Termination
+from sersl_jax.training.step import Best, Program
+from sersl_jax.training.trainer import Engine, Training, create_engine, fresh_params
+
+
+class DivergedError(ValueError):
+    """A loss that is not finite."""
+
+
+def fit(
+    training: Training,
+    config: ConfigDict,
+    directory: Path,
+    workdir: Path,
+    program: Program | None = None,
+) -> tuple[Engine, Best]:
+    """Trains to the end, from the latest checkpoint in `directory` where there is one.
+
+    Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is
+    not finite. SIGTERM saves and exits with 143.
+    """
+    sharding.wait_for_all()
+    engine = create_engine(training, config, program)
+    loop = _Loop(engine, Checkpoints(directory), workdir)
+    try:
+        while loop.epoch < engine.num_epochs:
+            with jax.transfer_guard("disallow"):
+                loop.train_epoch()
+            loop.finish_epoch()
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
+            raise MemoryError(_out_of_memory(engine)) from error
+        raise
+    finally:
+        loop.close()
+    return engine, loop.best
+
+
+def _out_of_memory(engine: Engine) -> str:
+    stage, members = engine.training.stage, len(engine.training.names)
+    return (
+        f"out of memory with {members} member(s) of batch_size "
+        f"{engine.config[stage].batch_size}: lower {stage}.parallel_members or "
+        f"{stage}.batch_size, or take dtype=bfloat16, or data.residency=stream"
+        if stage == "finetune"
+        else f"out of memory: lower {stage}.batch_size, or take dtype=bfloat16 or "
+        "data.residency=stream"
+    )
+
+
+class _Loop:
+    """Where a training stands, and how it goes on."""
+
+    def __init__(self, engine: Engine, checkpoints: Checkpoints, workdir: Path):
+        training = self.training = engine.training
+        self.engine, self.checkpoints = engine, checkpoints
+        params = (
+            fresh_params(training, engine.config) if training.initial is None else training.initial
+        )
+        params = sharding.put(params, engine.feed.mesh, "member")
+        self.state, self.best = engine.program.create_state(params)
+        self.epoch, self.step = 0, 0
+        restored = checkpoints.restore(self.state, self.best, training)
+        if restored is not None:
+            self.state, self.best, (self.epoch, self.step) = restored
+        self.saved = time.monotonic()
+        self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)
+        self.examples = sum(map(len, training.train))
+        self.bar = tqdm(
+            total=round(self.examples * engine.num_steps / engine.steps_per_epoch),
+            initial=round(self.examples * (self.epoch + self.step / engine.steps_per_epoch)),
+            desc=f"{training.stage} {training.names[0]}" + ("" if len(training.names) == 1 else
+                 f" to {training.names[-1]}"), unit="ex", disable=jax.process_index() != 0,
+            mininterval=1.0, dynamic_ncols=True,
+        )  # fmt: skip
+        # The second dispatch of a training is traced: the first one compiles.
+        self.profile = workdir / "profile" if engine.config.profile else None
+        self.termination = Termination()
+
+    def train_epoch(self) -> None:
+        """The rest of this epoch's steps."""
+        engine, steps = self.engine, self.engine.plan(self.epoch)
+        self.began, self.first = time.monotonic(), self.step
+        for length, count, xs in engine.feed.dispatches(steps[self.step :]):
+            number = sharding.put(np.int32(count), engine.feed.mesh)
+            with profiler.tracing(self.profile if self.step > self.first else None):
+                self.state, losses = engine.program.run_steps(
+                    self.state, engine.member, engine.feed.resident, xs, number, length
+                )
+                losses = sharding.fetch(losses)
+            self.profile = None if self.step > self.first else self.profile
+            examples = sum(
+                int((s.indices >= 0).sum()) for s in steps[self.step : self.step + count]
+            )
+            self.step += count
+            self._check_finite(losses)
+            self.bar.update(examples)
+            self.bar.set_postfix(loss=f"{losses.mean():.3f}", epoch=self.epoch + 1, refresh=False)
+            self._save_if_due()
+
+    def finish_epoch(self) -> None:
+        """Validates, keeps the best, lowers the learning rate on a plateau, writes the records."""
+        engine, training = self.engine, self.training
+        seconds, steps = time.monotonic() - self.began, self.step - self.first
+        totals = engine.totals(self.state.params, training.validation)
+        epoch = sharding.put(np.int32(self.epoch + 1), engine.feed.mesh)
+        self.state, self.best, record = engine.program.end_epoch(
+            self.state, self.best, totals, engine.member, epoch
+        )
+        rate = steps / engine.steps_per_epoch * self.examples / max(seconds, 1e-9)
+        number = sharding.fetch(self.state.step)
+        rows = _rows(engine, self.epoch + 1, number, sharding.fetch(record), rate)
+        scales = sharding.fetch(_residual_scales(self.state.params))
+        for member, row in enumerate(rows):
+            row |= {name: values[member].tolist() for name, values in scales.items()}
+        self._check_finite(np.array([row["validation/loss"] for row in rows]))
+        for row in rows:
+            means = {key.removeprefix("train/"): value for key, value in row.items()}
+            if said := training.objective.warning(means):
+                tqdm.write(f"warning: {training.stage} {row['name']}, epoch {row['epoch']}: {said}")
+        self.metric_writer.add(rows)
+        self.epoch, self.step = self.epoch + 1, 0
+        self._save_if_due()
+
+    def _save_if_due(self) -> None:
+        """Saves every `checkpoint_seconds`, at the end and on SIGTERM (which then exits)."""
+        terminated = sharding.any_process(self.termination.requested)
+        late = time.monotonic() - self.saved > self.engine.config.checkpoint_seconds
+        finished = self.epoch == self.engine.num_epochs
+        if terminated or finished or sharding.any_process(late):
+            # Orbax skips a number that it has; an epoch's last step and its end are two.
+            number = self.epoch * (self.engine.steps_per_epoch + 1) + self.step
+            position = (self.epoch, self.step)
+            self.checkpoints.save(number, self.state, self.best, self.training, position, finished)
+            self.saved = time.monotonic()
+        if terminated:
+            self.close()
+            sys.exit(EXIT_CODE)
+
+    def _check_finite(self, losses: Float[np.ndarray, " members"]) -> None:
+        bad = np.flatnonzero(~np.isfinite(losses))
+        if len(bad):
+            names = ", ".join(self.training.names[i] for i in bad)
+            raise DivergedError(
+                f"the loss is not finite: stage {self.training.stage}, member {names}, epoch "
+                f"{self.epoch + 1}, step {self.step}; last good checkpoint: "
+                f"{self.checkpoints.latest}; a lower {self.training.stage}.optimizer.learning_rate "
+                "usually helps"
+            )
+
+    def close(self) -> None:
+        """Ends records and progress bar; hands SIGTERM back."""
+        self.bar.close()
+        self.metric_writer.close()
+        self.checkpoints.close()
+        self.termination.close()
+
+
+def _rows(
+    engine: Engine,
+    epoch: int,
+    steps: Int[np.ndarray, " members"],
+    record: Mapping[str, Any],
+    rate: float,
+) -> list[dict]:
+    """An epoch's metrics as `metrics.jsonl` holds them, one row a member."""
+    training = engine.training
+    schedule = create_schedule(engine.config[training.stage].optimizer, engine.num_steps)
+    rows = []
+    for member, name in enumerate(training.names):
+        row = {"stage": training.stage, "member": member, "name": name, "epoch": epoch}
+        row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
+        row |= {key: float(values[member]) for key, values in record.items()}
+        row["learning_rate"] = float(schedule(row["step"])) * row.pop("learning_rate_scale", 1.0)
+        for task, labels in training.corpus.labels.items():
+            share = _majority(labels[training.validation[member]])
+            if f"validation/accuracy_{task}" in row and share is not None:
+                row[f"validation/majority_{task}"] = share
+        rows.append(row)
+    return rows
+
+
+def _majority(labels: np.ndarray) -> float | None:
+    """Share of the most frequent known class."""
+    numbers = labels if labels.ndim == 1 else labels.argmax(axis=1)
+    numbers = numbers[numbers >= 0]
+    return float(np.bincount(numbers).max() / len(numbers)) if len(numbers) else None
+
+
+def _residual_scales(params: Any) -> dict[str, Any]:
+    """Stack 2's alpha and beta per member and layer, where there are any."""
+    blocks = params["encoder"].get("stack2", {}).get("blocks", {})
+    return {name: blocks[name] for name in ("alpha", "beta") if name in blocks}

@@ -1,0 +1,175 @@
+"""A training on the devices: what is trained, its program, its data and its plans."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
+
+from sersl_jax import sharding
+from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.training.input_pipeline import Feed, Resident, Step, Storage, plan_epoch, read_batch
+from sersl_jax.training.normaliser import Normaliser
+from sersl_jax.training.objectives import Objective
+from sersl_jax.training.optimizer import create_optimizer, create_plateau
+from sersl_jax.training.step import Member, Program, Totals, create_program
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is trained: independent members that share an objective and a corpus.
+
+    Attributes:
+      stage: `pretrain` or `finetune`; `config.<stage>` says how.
+      names: of the members, for records and messages.
+      objective: what is minimised.
+      corpus, storage: the examples and how their inputs are kept.
+      resident: the inputs in memory, or None to stream them from disk.
+      train, validation: each member's examples; the latter choose its best epoch.
+      normalisers: each member's, over its training speakers.
+      weights: of each task's loss, per member.
+      seeds: of each member's own randomness.
+      initial: parameters to start from, with a leading axis of members; None for fresh ones.
+      frozen: parameter paths that stay as they are.
+      info: stored with the checkpoint: what is needed to use the model.
+    """
+
+    stage: str
+    names: Sequence[str]
+    objective: Objective
+    corpus: Dataset
+    storage: Storage
+    resident: Resident | None
+    train: Sequence[Int[np.ndarray, " _"]]
+    validation: Sequence[Int[np.ndarray, " _"]]
+    normalisers: Normaliser
+    weights: Mapping[str, Float[np.ndarray, " members"]]
+    seeds: Sequence[int]
+    initial: Any = None
+    frozen: Sequence[str] = ()
+    info: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A training on the devices: its program, data and plans. Made by `create_engine`."""
+
+    training: Training
+    config: ConfigDict
+    program: Program
+    feed: Feed
+    member: Member
+    num_steps: int
+    steps_per_epoch: int
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs to train; the last one may be cut short by `steps`."""
+        return -(-self.num_steps // self.steps_per_epoch)
+
+    def plan(self, epoch: int) -> list[Step]:
+        """The steps of a training epoch."""
+        return _plan(self.training, self.config, epoch)[
+            : self.num_steps - epoch * self.steps_per_epoch
+        ]
+
+    def plan_once(self, members: Sequence[Int[np.ndarray, " _"]]) -> list[Step]:
+        """Steps that see each member's examples exactly once, in order of length."""
+        corpus, stage = self.training.corpus, self.config[self.training.stage]
+        bucket = self.config.data.bucket[corpus.input_name]
+        return plan_epoch(members, corpus.lengths, stage.batch_size, bucket, None, None)
+
+    def totals(self, params: Any, members: Sequence[Int[np.ndarray, " _"]]) -> Totals:
+        """Metrics summed over each member's examples."""
+        found = []
+        for length, count, xs in self.feed.dispatches(self.plan_once(members)):
+            for number in range(count):
+                x = jax.tree.map(lambda a, n=number: a[n], xs)
+                out = self.program.evaluate(params, self.member, self.feed.resident, x, length)
+                found.append(sharding.in_turn(out))
+        return jax.tree.map(lambda *parts: sum(parts), *found)
+
+    def logits(
+        self, params: Any, members: Sequence[Int[np.ndarray, " _"]], task: str
+    ) -> list[Float[np.ndarray, "_ outputs"]]:
+        """Logits of each member's examples, in their order."""
+        found: list[dict[int, np.ndarray]] = [{} for _ in members]
+        steps = iter(self.plan_once(members))
+        for length, count, xs in self.feed.dispatches(self.plan_once(members)):
+            for number in range(count):
+                x = jax.tree.map(lambda a, n=number: a[n], xs)
+                out = self.program.predict(params, self.member, self.feed.resident, x, length)
+                values, indices = sharding.fetch(out[task]), next(steps).indices
+                for member, place in np.argwhere(indices >= 0):
+                    found[member][int(indices[member, place])] = values[member, place]
+        return [np.stack([rows[int(i)] for i in m]) for rows, m in zip(found, members, strict=True)]
+
+
+def create_engine(training: Training, config: ConfigDict, program: Program | None = None) -> Engine:
+    """Puts a training on all devices of all processes; compiles at first use.
+
+    `program` is that of another training that differs in its members alone; it is taken over
+    where it was made for as many, and as many steps if the learning rate depends on them.
+    """
+    stage = config[training.stage]
+    mesh = sharding.create_mesh(len(training.names), stage.batch_size)
+    keys = [jax.random.key_data(_key(config, seed)) for seed in training.seeds]
+    member = Member(
+        training.storage.relative(training.normalisers), dict(training.weights), np.stack(keys)
+    )
+    steps_per_epoch = len(_plan(training, config, 0))
+    num_steps = stage.steps or stage.epochs * steps_per_epoch
+    on_plateau = stage.optimizer.schedule == "plateau"
+    planned = None if on_plateau else num_steps
+    if program is None or (program.mesh, program.num_steps) != (mesh, planned):
+        program = create_program(
+            training.objective,
+            create_optimizer(stage.optimizer, num_steps, training.frozen),
+            create_plateau(stage.optimizer) if on_plateau else None,
+            config.data.normaliser_clip,
+            mesh,
+            planned,
+        )
+    resident = training.resident and sharding.put(training.resident, mesh)
+    most = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
+    feed = Feed(training.corpus, training.storage, resident, mesh, most)
+    member = sharding.put(member, mesh, "member")
+    return Engine(training, config, program, feed, member, num_steps, steps_per_epoch)
+
+
+def fresh_params(training: Training, config: ConfigDict) -> Any:
+    """Freshly initialised parameters of all members, as host arrays."""
+    first = _plan(training, config, 0)[0]
+    one = Step(first.length, first.indices[:, :1])
+    batch = read_batch(training.corpus, training.storage, one)
+
+    def init(seed, inputs, lengths):
+        inputs = inputs.astype(jnp.float32)
+        return training.objective.init(seed, {"inputs": inputs, "lengths": lengths})
+
+    keys = jnp.stack([_key(config, seed) for seed in training.seeds])
+    # It runs once: optimising it takes longer than running it as it is.
+    on_cpu = jax.default_backend() == "cpu"
+    options = {"xla_backend_optimization_level": "0"} if on_cpu else None
+    init = jax.jit(jax.vmap(init), compiler_options=options)
+    return jax.device_get(init(keys, batch.inputs, batch.lengths))
+
+
+def _plan(training: Training, config: ConfigDict, epoch: int) -> list[Step]:
+    """Each member's own permutation of its examples, one common order of steps."""
+    return plan_epoch(
+        training.train,
+        training.corpus.lengths,
+        config[training.stage].batch_size,
+        config.data.bucket[training.corpus.input_name],
+        [np.random.default_rng([config.seed, epoch, seed]) for seed in training.seeds],
+        np.random.default_rng([config.seed, epoch]),
+    )
+
+
+def _key(config: ConfigDict, seed: int) -> Any:
+    return jax.random.fold_in(jax.random.key(config.seed), seed)

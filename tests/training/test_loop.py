@@ -1,0 +1,275 @@
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from sersl_jax.training import checkpoint, loop, preemption
+from sersl_jax.training.trainer import create_engine
+from tests import made_up
+from tests.trained_run import trained_run
+
+REPOSITORY = Path(__file__).parents[2]
+LOGS: dict[int, Path] = {}
+VOLATILE = ("time", "examples_per_second")
+
+
+def fit(directory: Path, training, program=None, **changes):
+    config = made_up.config()
+    config.data.update(changes)
+    config.finetune.epochs = 2
+    directory.mkdir(exist_ok=True)
+    return loop.fit(training, config, directory / "members", directory, program)
+
+
+def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.made_up", f"--directory={directory}", *arguments]
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
+    with tempfile.NamedTemporaryFile(dir=directory.parent, delete=False) as log:
+        process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+    LOGS[process.pid] = Path(log.name)
+    return process
+
+
+def finish(*processes: subprocess.Popen) -> None:
+    for process in processes:
+        process.wait(timeout=300)
+        assert process.returncode == 0, LOGS[process.pid].read_text()[-2000:]
+
+
+def rows(directory: Path) -> list[dict]:
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k not in VOLATILE} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """Three members trained in one go, by the program that other tests kill."""
+    directory = tmp_path_factory.mktemp("straight")
+    finish(start(directory, "--members=3"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Three members in one program, in this process."""
+    return fit(tmp_path_factory.mktemp("together"), made_up.training((0, 1, 2)))
+
+
+def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
+    _, best = together
+    program = None
+    for number in (0, 1, 2):
+        engine, alone = fit(tmp_path / str(number), made_up.training((number,)), program)
+        program = engine.program
+        ours = jax.tree.map(lambda leaf, n=number: leaf[n], best)
+        # Not bitwise: XLA multiplies one matrix otherwise than three at once. Adam's first steps
+        # divide by gradients near 0, which magnifies rounding in a few parameters.
+        theirs = jax.tree.map(lambda leaf: leaf[0], alone)
+        chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
+        np.testing.assert_allclose(ours.loss, theirs.loss, atol=1e-5)
+        assert ours.epoch == theirs.epoch
+
+
+def test_streaming_gives_the_same_parameters_as_device_resident_data(together, tmp_path):
+    members = made_up.training((0, 1, 2), "stream")
+    _, streamed = fit(tmp_path / "stream", members, together[0].program)
+    chex.assert_trees_all_equal(jax.device_get(streamed), jax.device_get(together[1]))
+
+
+def test_steps_per_dispatch_change_nothing(together, tmp_path):
+    members = made_up.training((0, 1, 2))
+    _, two = fit(tmp_path / "two", members, together[0].program, steps_per_dispatch=2)
+    _, four = fit(tmp_path / "four", members, together[0].program, steps_per_dispatch=4)
+    chex.assert_trees_all_equal(jax.device_get(two), jax.device_get(four))
+    # One step alone is compiled without a loop, which rounds otherwise; Adam magnifies that where
+    # the gradient is zero but for rounding, as that of the keys' bias is.
+    chex.assert_trees_all_close(jax.device_get(four), jax.device_get(together[1]), atol=2e-4)
+
+
+def test_training_learns_what_there_is_to_learn(straight):
+    last = [row for row in rows(straight) if row["epoch"] == 3]
+    assert all(row["train/loss"] < 1.05 for row in last), [row["train/loss"] for row in last]
+
+
+def test_evaluation_scores_every_example_once(together):
+    engine, best = together
+    members = [np.arange(13), np.arange(13, 60), np.array([5])]
+    totals = jax.device_get(engine.totals(best.params, members))
+    assert totals["accuracy_emotion"][1].tolist() == [13.0, 47.0, 1.0]
+    logits = engine.logits(best.params, members, "emotion")
+    assert [len(rows) for rows in logits] == [13, 47, 1]
+    reverse = engine.logits(best.params, [m[::-1] for m in members], "emotion")
+    for one, other in zip(logits, reverse, strict=True):
+        np.testing.assert_allclose(one, other[::-1], atol=1e-5)
+    labels = engine.training.corpus.labels["emotion"]
+    correct = [(x.argmax(axis=1) == labels[m]).sum() for x, m in zip(logits, members, strict=True)]
+    assert totals["accuracy_emotion"][0].tolist() == correct
+
+
+def test_an_epoch_trains_on_each_members_examples_once():
+    engine = create_engine(made_up.training((0, 1)), made_up.config())
+    for epoch in (0, 1):
+        indices = np.stack([step.indices for step in engine.plan(epoch)])
+        for member, examples in enumerate(engine.training.train):
+            seen = indices[:, member][indices[:, member] >= 0]
+            assert sorted(seen) == sorted(examples)
+    assert not np.array_equal(engine.plan(0)[0].indices, engine.plan(1)[0].indices)
+
+
+@pytest.mark.parametrize("residency", ["device", "stream"])
+def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, residency):
+    luck = random.Random(residency)
+    arguments = ("--members=3", "--save", f"--residency={residency}")
+    for _ in range(2):
+        process = start(tmp_path, *arguments)
+        wait_for_checkpoint(tmp_path, process)
+        time.sleep(luck.uniform(0.0, 0.7))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finish(start(tmp_path, *arguments))
+    same(straight, tmp_path)
+
+
+def test_sigterm_saves_and_exits_with_143(straight, tmp_path):
+    process = start(tmp_path, "--members=3", "--save")
+    wait_for_checkpoint(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert process.wait(timeout=60) in (preemption.EXIT_CODE, 0)
+    assert time.monotonic() - began < 10
+    finish(start(tmp_path, "--members=3"))
+    same(straight, tmp_path)
+
+
+def test_sigterm_ends_a_process_that_python_cannot_interrupt():
+    """A sleep in C that starts again by itself stands for XLA's compiler."""
+    program = """
+import ctypes
+from sersl_jax import termination
+preemption.PATIENCE = 0.5
+preemption.Termination()
+print("ready", flush=True)
+lock = (ctypes.c_char * 64)()
+ctypes.CDLL(None).sem_init(lock, 0, 0)
+while True:
+    ctypes.CDLL(None).sem_wait(lock)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) == preemption.EXIT_CODE
+
+
+def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
+    def full(*_):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    training = made_up.training((0, 1))
+    made = create_engine(training, made_up.config()).program
+    monkeypatch.setattr(loop, "create_engine", lambda training, config, _: create_engine(
+        training, config, replace(made, run_steps=full)))  # fmt: skip
+    with pytest.raises(MemoryError, match=r"2 member\(s\).*lower finetune.parallel_members"):
+        fit(tmp_path, training)
+
+
+def wait_for_checkpoint(directory: Path, process: subprocess.Popen) -> None:
+    limit = time.monotonic() + 240
+    while not any((directory / "members").glob("[0-9]*")) and process.poll() is None:
+        assert time.monotonic() < limit, "no checkpoint was written"
+        time.sleep(0.05)
+
+
+def same(one: Path, other: Path) -> None:
+    first, second = (checkpoint.read_model(path / "members") for path in (one, other))
+    chex.assert_trees_all_equal(first.params, second.params)
+    assert rows(one) == rows(other)
+
+
+@pytest.mark.parametrize("members", [1, 4])
+def test_eight_devices_give_the_losses_of_one(tmp_path, members):
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
+    processes = [
+        start(tmp_path / str(n), f"--members={members}", "--epochs=2", XLA_FLAGS=f"{flags}{n}")
+        for n in (1, 8)
+    ]
+    finish(*processes)
+    close(tmp_path / "1", tmp_path / "8")
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    both = [
+        start(
+            tmp_path / "two", "--epochs=2", f"--coordinator={address}", "--processes=2",
+            f"--process={n}", JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
+        )
+        for n in (0, 1)
+    ]  # fmt: skip
+    finish(*both, start(tmp_path / "one", "--epochs=2"))
+    close(tmp_path / "one", tmp_path / "two")
+
+
+def close(one: Path, other: Path) -> None:
+    first, second = rows(one), rows(other)
+    assert len(first) == len(second) > 0
+    for a, b in zip(first, second, strict=True):
+        for key in ("train/loss", "validation/loss"):
+            assert a[key] == pytest.approx(b[key], abs=1e-5), key
+
+
+def test_a_loss_that_is_not_finite_stops_with_member_and_step(tmp_path):
+    training = made_up.training((0, 1))
+    training.weights["emotion"][1] = np.nan
+    with pytest.raises(loop.DivergedError, match=r"stage finetune, member 1, epoch 1, step 1"):
+        fit(tmp_path, training)
+
+
+@pytest.mark.parametrize(("schedule", "same"), [("plateau", True), ("linear", False)])
+def test_a_program_serves_trainings_of_the_same_schedule(schedule, same):
+    config = made_up.config()
+    config.finetune.optimizer.schedule = schedule
+    first = create_engine(made_up.training((0,)), config).program
+    config.finetune.epochs += 1
+    assert (create_engine(made_up.training((1,)), config, first).program is first) == same
+
+
+@pytest.mark.parametrize("changed", ["dataset", "speakers"])
+def test_a_checkpoint_of_other_data_is_not_gone_on_with(changed):
+    checkpoints = checkpoint.Checkpoints(trained_run() / "pretrain")
+    info = {**checkpoint.read_model(trained_run() / "pretrain").info, changed: "other"}
+    training = replace(made_up.training((0,)), names=info["names"], info=info)
+    with pytest.raises(ValueError, match=f"was begun on another {changed}: "):
+        checkpoints.restore(None, None, training)
+
+
+def test_transfer_misfit_names_the_keys():
+    fresh = {"embed": {"a": np.zeros(2)}, "head_x": {"b": np.zeros(1)}}
+    with pytest.raises(ValueError, match=r"embed/a \(\(3,\) there, \(2,\) here\)"):
+        checkpoint.transfer(fresh, {"embed": {"a": np.zeros(3)}}, "runs/x")
+    with pytest.raises(ValueError, match=r"embed/a \(missing there\), embed/c \(unknown here\)"):
+        checkpoint.transfer(fresh, {"embed": {"c": np.zeros(3)}}, "runs/x")
+    params, table = checkpoint.transfer(fresh, {"embed": {"a": np.ones(2)}, "head_y": 1}, "runs/x")
+    assert params["embed"]["a"].tolist() == [1, 1]
+    assert params["head_x"]["b"].tolist() == [0]
+    assert [line.split()[0] for line in table] == ["loaded", "fresh", "left"]
+
+
+def test_a_folder_without_checkpoint_is_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no checkpoint"):
+        checkpoint.read_model(tmp_path)
