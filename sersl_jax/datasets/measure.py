@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from sersl_jax import files
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.options import MEASURE_VERSION, PretextOptions, SpeechOptions

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
+from sersl_jax import files
 from sersl_jax.features import media
 from sersl_jax.pretext.action_units import UNITS
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sersl_jax import files
 from sersl_jax.evaluation import comparison, label_rule, paper, runs, significance
 from sersl_jax.evaluation.splits import SIDES
 from sersl_jax.reports import html, run_clips, run_curves, tables

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
+from sersl_jax import files
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import protocol
 from sersl_jax.models.build import create_network

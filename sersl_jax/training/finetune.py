@@ -16,7 +16,7 @@ import scipy.special
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from sersl_jax import sharding
+from sersl_jax import files, sharding
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, calibration, protocol, results
 from sersl_jax.evaluation.label_rule import LabelRule, create_labels, soft_targets
