@@ -8,10 +8,8 @@ The paper: 59.7 57.9 57.0 / 57.7 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(
-        base.get_config(argument), "ssl1", ("energy", "upper_face", "lower_face", "action_units")
-    )
+    return methods.self_supervised("ssl1", argument)

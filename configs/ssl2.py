@@ -8,8 +8,8 @@ The paper: 59.0 57.2 56.4 / 57.0 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(base.get_config(argument), "ssl2", ("energy", "whole_face", "action_units"))
+    return methods.self_supervised("ssl2", argument)

@@ -8,8 +8,8 @@ The paper: 53.0 53.4 51.5 / 53.3 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(base.get_config(argument), "ssl3", ("energy", "upper_face", "lower_face"))
+    return methods.self_supervised("ssl3", argument)

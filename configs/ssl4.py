@@ -8,10 +8,8 @@ The paper: 56.7 55.0 53.6 / 54.8 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(
-        base.get_config(argument), "ssl4", ("upper_face", "lower_face", "action_units")
-    )
+    return methods.self_supervised("ssl4", argument)

@@ -8,8 +8,8 @@ The paper: 33.6 43.2 35.8 / 42.8 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    return base.pretext(base.get_config(argument), "ssl5", ("energy",))
+    return methods.self_supervised("ssl5", argument)

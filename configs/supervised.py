@@ -8,11 +8,11 @@ The paper: 54.8 53.4 51.9 / 53.1 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    config = base.get_config(argument)
+    config = methods.defaults(argument)
     config.name = "supervised"
     config.stages = ("finetune",)
     config.finetune.init_from = ""

@@ -9,12 +9,13 @@ afterwards: runs/table3/ssl1 ... ssl5, for `python -m sersl_jax.compare runs/tab
 
 from ml_collections import ConfigDict
 
-from configs import base, ssl1, ssl2, ssl3, ssl4, ssl5
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    config = base.get_config(argument)
+    config = methods.defaults(argument)
     config.name = "table3"
-    for row in (ssl1, ssl2, ssl3, ssl4, ssl5):
-        config.pretrain.members.update(row.get_config(argument).pretrain.members)
+    config.pretrain.members = {
+        method: dict.fromkeys(tasks, 1.0) for method, tasks in methods.PRETEXT_TASKS.items()
+    }
     return config

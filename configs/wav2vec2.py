@@ -8,11 +8,11 @@ The paper: 55.3 54.5 53.3 / 54.3 (macro precision, recall, F1 / micro).
 
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    config = base.get_config(argument)
+    config = methods.defaults(argument)
     demo = argument == "demo"
     config.name = "wav2vec2"
     config.model.embed = "waveform"

@@ -8,15 +8,16 @@ Not a row of the paper, which pre-trains everything on the same recordings.
 
 from ml_collections import ConfigDict
 
-from configs import wav2vec2
+from sersl_jax import methods
 
 
 def get_config(argument: str = "demo") -> ConfigDict:
-    config = wav2vec2.get_config(argument)
+    config = methods.defaults(argument)
     config.name = "wav2vec2_base"
     config.stages = ("finetune",)
-    config.pretrain.members = {}
-    config.model.update({"context": "base", "dim": 768, "num_layers": 12, "num_heads": 12})
-    config.model.update({"ffn_dim": 3072})
-    config.model.wav2vec2.conv_widths = (512,) * 7
+    config.model.update({"embed": "waveform", "context": "base", "dim": 768, "num_layers": 12})
+    config.model.update({"num_heads": 12, "ffn_dim": 3072})
+    config.model.dropout.embedding = 0.1
+    config.finetune.freeze = ("embed/extractor",)
+    config.finetune.steps = 20 if argument == "demo" else 1_200
     return config

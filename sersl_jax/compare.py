@@ -24,18 +24,25 @@ def define_flags() -> None:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Reads, checks, compares, writes."""
-    if len(argv) < 2:
-        raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
+    """Compares the runs that are named."""
     chosen = flags.FLAGS
-    found = runs.read_all(argv[1:])
-    result = comparison.compare(found, _find(found, chosen.ours), chosen.metric)
-    out = Path(chosen.out) if chosen.out else found[0].path.parent
-    out.mkdir(parents=True, exist_ok=True)
+    run(argv[1:], chosen.ours, chosen.metric, chosen.out)
+
+
+def run(
+    paths: Sequence[str], ours: str | None = None, metric: str = "macro_f1", out: str | None = None
+) -> None:
+    """Reads, checks and compares runs; prints and writes the tables. Raises ValueError."""
+    if not paths:
+        raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
+    found = runs.read_all(paths)
+    result = comparison.compare(found, _find(found, ours), metric)
+    directory = Path(out) if out else found[0].path.parent
+    directory.mkdir(parents=True, exist_ok=True)
     for suffix, text in _texts(result).items():
-        files.write_text(out / f"compare.{suffix}", text)
+        files.write_text(directory / f"compare.{suffix}", text)
     print(tables.markdown(result))
-    print(f"written: {out}/compare.md, .tex, .csv, .html")
+    print(f"written: {directory}/compare.md, .tex, .csv, .html")
 
 
 def _texts(result: comparison.Comparison) -> dict[str, str]:

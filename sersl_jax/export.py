@@ -29,19 +29,32 @@ def define_flags() -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Exports what the command line names."""
-    del argv
-    checkpoint, form = flags.FLAGS.checkpoint, flags.FLAGS.format
+    if argv[1:]:
+        raise ValueError(f"unknown argument {argv[1]!r}: flags look like --checkpoint=runs/ssl1")
+    chosen = flags.FLAGS
+    run(chosen.checkpoint, chosen.format, chosen.out, chosen.members)
+
+
+def run(
+    checkpoint: str | None,
+    format: str = "safetensors",
+    out: str | Path | None = None,
+    members: Sequence[str] | None = None,
+) -> None:
+    """Writes the folder; raises ValueError for what cannot be exported, and says why."""
     if not checkpoint:
         raise ValueError("name a run: python -m sersl_jax.export --checkpoint=runs/ssl1")
-    if form not in _FORMATS:
-        raise ValueError(_NO_ONNX if form == "onnx" else f"--format={form}: take {_FORMATS}")
+    if format not in _FORMATS:
+        raise ValueError(
+            _NO_ONNX if format == "onnx" else f"--format={format}: take {' or '.join(_FORMATS)}"
+        )
     from sersl_jax.inference import exported
     from sersl_jax.inference.load import load
 
-    exported.check_installed(form)
-    out = Path(flags.FLAGS.out or Path(checkpoint, f"export_{form}"))
-    exported.write(load(checkpoint).ensemble.select(flags.FLAGS.members), form, out)
-    print(f"written: {out}/{exported.FILES[form]}, config.json, README.md")
+    exported.check_installed(format)
+    folder = Path(out or Path(checkpoint, f"export_{format}"))
+    exported.write(load(checkpoint).ensemble.select(members), format, folder)
+    print(f"written: {folder}/{exported.FILES[format]}, config.json, README.md")
 
 
 if __name__ == "__main__":

@@ -1,54 +1,50 @@
 """Runs a config's stages: python -m sersl_jax.main --config=configs/ssl1.py."""
 
-import importlib
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
-from sersl_jax import cli
+from sersl_jax import cli, config
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "A file of configs/, such as ssl1.py.")
-_PROFILE = flags.DEFINE_bool("profile", False, "Trace a dispatch of each training.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's directory (default: runs/NAME).")
+
+def define_flags() -> None:
+    """The flags of the command."""
+    config_flags.DEFINE_config_file("config", None, "A file of configs/, such as ssl1.py.")
+    flags.DEFINE_bool("profile", False, "Trace a dispatch of each training.")
+    flags.DEFINE_string("workdir", None, "The run's directory (default: runs/NAME).")
 
 
 def main(argv: Sequence[str]) -> None:
-    """Starts."""
-    if _CONFIG.value is None:
+    """Checks the config, then runs its stages on all devices."""
+    if argv[1:]:
+        raise ValueError(f"unknown argument {argv[1]!r}: fields look like --config.seed=1")
+    given = flags.FLAGS.config
+    if given is None:
         raise ValueError("--config is missing: python -m sersl_jax.main --config=configs/ssl1.py")
+    given.profile = given.profile or flags.FLAGS.profile
+    chosen = config.create(given)
     import jax  # after the flags, so that a wrong one is told at once
 
     from sersl_jax import sharding
     from sersl_jax.training import experiment
 
-    config = _CONFIG.value
     if not _join_processes():
-        sharding.use_cores(config.pretrain.batch_size, config.finetune.batch_size)
+        sharding.use_cores(chosen.pretrain.batch_size, chosen.finetune.batch_size)
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
-    config.profile = config.profile or _PROFILE.value
-    experiment.run(config, Path(_WORKDIR.value or Path("runs", config.name)), _base(config))
-
-
-def _base(config: ConfigDict) -> ConfigDict | None:
-    """configs/base.py's fields, which the report sets the config against; None where absent."""
-    try:
-        return importlib.import_module("configs.base").get_config(config.setting)
-    except ModuleNotFoundError:
-        return None
+    experiment.run(chosen, Path(flags.FLAGS.workdir or Path("runs", chosen.name)))
 
 
 def _join_processes() -> bool:
-    """Whether there are several processes (launch/README.md): by address, or as SLURM tells."""
+    """Whether there are several processes (docs/running.md): by address, or as SLURM tells."""
     import jax
 
     if "SERSL_COORDINATOR" in os.environ:
-        numbers = (int(os.environ[f"SERSL_{name}"]) for name in ("PROCESSES", "PROCESS"))
-        jax.distributed.initialize(os.environ["SERSL_COORDINATOR"], *numbers)
+        processes, process = (int(os.environ[f"SERSL_{name}"]) for name in ("PROCESSES", "PROCESS"))
+        jax.distributed.initialize(os.environ["SERSL_COORDINATOR"], processes, process)
     elif os.environ.get("SERSL_DISTRIBUTED"):
         jax.distributed.initialize()
     else:
@@ -57,9 +53,4 @@ def _join_processes() -> bool:
 
 
 if __name__ == "__main__":
-    # The config files import each other as `configs`, from wherever they are named.
-    for argument in sys.argv:
-        if argument.startswith("--config=") and ".py" in argument:
-            path = argument.removeprefix("--config=").split(".py")[0]
-            sys.path.insert(0, str(Path(path).absolute().parents[1]))
-    cli.run(main)
+    cli.run(main, define_flags)

@@ -135,9 +135,9 @@ class Analysis:
     @property
     def description(self) -> str:
         """For the head of the page."""
-        config = self.recognizer.ensemble.info["config"]
+        name, members = self.recognizer.ensemble.config.name, len(self.recognizer.members)
         return (
-            f"Model `{config['name']}`, the mean over {len(self.recognizer.members)} members: "
+            f"Model `{name}`, the mean over {members} members: "
             f"{', '.join(self.recognizer.labels)}. Recordings of up to {self.max_seconds:.0f} s; "
             "they stay on the computer that runs this page and are deleted after an hour."
         )

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
 from sersl_jax.training import loop
 from sersl_jax.training.input_pipeline import create_resident, create_storage
-from sersl_jax.training.normaliser import speaker_statistics
+from sersl_jax.training.normaliser import speaker_statistics, stack
 from sersl_jax.training.objectives import Multitask
 from sersl_jax.training.trainer import Training
 
@@ -35,8 +37,10 @@ _PROCESSES = flags.DEFINE_integer("processes", 1, "Number of processes.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This process.")
 
 
-def config():
-    config = base.get_config()
+def config() -> ConfigDict:
+    config = methods.defaults()
+    config.name = "made_up"
+    config.stages = ("finetune",)
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
     config.data.bucket = {"llds": 64, "waveform": 16_000}  # one length: one program
     config.finetune.update({"batch_size": 8, "epochs": 3})
@@ -77,22 +81,14 @@ def training(members=(0,), residency: str = "device", dtype: str = "float32") ->
     return Training(
         "finetune",
         [str(m) for m in members],
-        Multitask(create_network(config().model, (TASK,), "float32"), (TASK,)),
+        Multitask(create_network(create(config()).model, (TASK,), "float32"), (TASK,)),
         clips,
-        storage,
-        create_resident(clips, storage) if residency == "device" else None,
+        (storage, create_resident(storage) if residency == "device" else None),
         [of(names) for names in train_speakers],
         [of(names) for names in validation],
-        replace_stack(normalisers),
+        stack(normalisers),
         {"emotion": np.ones(len(members), np.float32)},
         seeds=[100 + m for m in members],
-    )
-
-
-def replace_stack(normalisers):
-    first = normalisers[0]
-    return first.replace(
-        mean=np.stack([n.mean for n in normalisers]), std=np.stack([n.std for n in normalisers])
     )
 
 
@@ -109,7 +105,8 @@ def main(_) -> None:
     made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value)
     directory = Path(_DIRECTORY.value)
     directory.mkdir(parents=True, exist_ok=True)
-    loop.fit(replace(made, info={"of": os.getpid()}), chosen, directory / "members", directory)
+    made = replace(made, info={"of": os.getpid()})
+    loop.fit(made, create(chosen), directory / "members", directory)
     print(json.dumps("finished"))
 
 

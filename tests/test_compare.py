@@ -5,8 +5,6 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from sersl_jax import compare
 from sersl_jax.evaluation import comparison, paper
@@ -18,9 +16,7 @@ from tests.evaluation.made_up_runs import corpus, runs  # noqa: F401
 @pytest.fixture(scope="module")
 def outputs(runs, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
-    flags.FLAGS(["compare"])
-    with flagsaver.flagsaver(out=str(out)):
-        compare.main(["compare", *map(str, runs.values())])
+    compare.run([*map(str, runs.values())], out=str(out))
     return out
 
 

@@ -55,8 +55,9 @@ def test_rows_divided_over_four_cores_give_the_same(run, folder):
 import os
 os.sched_getaffinity = lambda _: range(4)
 import jax
-from sersl_jax import inference, predict, sharding
-sharding.use_cores(inference.MOST_ROWS)
+from sersl_jax import predict, sharding
+from sersl_jax.inference import ensemble
+sharding.use_cores(ensemble.MOST_ROWS)
 predict.run({files}, predict.Options({str(trained_run())!r}, format="json"))
 raise SystemExit(jax.device_count())
 """

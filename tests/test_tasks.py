@@ -56,4 +56,4 @@ def test_unknown_labels_and_padding_rows_change_nothing():
     np.testing.assert_allclose(total, energy.mean() + 2 * emotion.mean(), rtol=1e-6)
     assert metrics["loss_energy"][1] == metrics["accuracy_emotion"][1] == 2
     means = {name: s / n for name, (s, n) in metrics.items()}
-    np.testing.assert_allclose(objective.validation_loss(means, weights), total, rtol=1e-6)
+    np.testing.assert_allclose(objective.scores(means, weights)["loss"], total, rtol=1e-6)

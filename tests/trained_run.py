@@ -13,7 +13,8 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from configs import base
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.corpora import synthetic_voice
 from sersl_jax.features import llds
 from sersl_jax.models.build import create_network
@@ -25,9 +26,9 @@ CLASSES = ("anger", "calm", "joy")
 MEMBERS = ("3", "8")
 
 
-def config():
+def config() -> ConfigDict:
     """The smallest network."""
-    made = base.get_config()
+    made = methods.self_supervised("ssl5")
     made.name = "tiny"
     made.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
     return made
@@ -70,7 +71,7 @@ _kept = []  # until the tests end
 
 
 def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
-    network = create_network(chosen.model, tasks, chosen.dtype)
+    network = create_network(create(chosen).model, tasks, chosen.dtype)
     inputs = (jnp.zeros((1, 64, 130)), jnp.full(1, 64), None)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
     random = np.random.default_rng(seed)
@@ -86,7 +87,7 @@ def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
         "dataset": {"name": "speech/made_up", "options": {"pitch_window": 0.06}},
     }
     training = SimpleNamespace(info=info, names=names, normalisers=normalisers)
-    best = SimpleNamespace(params=params, loss=np.zeros(1), epoch=np.zeros(1, np.int32))
+    best = SimpleNamespace(params=params, value=np.zeros(1), epoch=np.zeros(1, np.int32))
     checkpoints = Checkpoints(path)
     checkpoints.save(1, {"step": np.zeros(1)}, best, training, (1, 0), True)  # pyright: ignore
     checkpoints.close()

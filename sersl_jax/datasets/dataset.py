@@ -3,6 +3,7 @@
 Lengths are in frames for LLDs and in samples for waveforms.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Num, Shaped
 
-from sersl_jax import datasets
+from sersl_jax.datasets import load as load_builder
 
 INPUTS = ("llds", "waveform")
 
@@ -56,7 +57,7 @@ def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
 
     Raises ValueError where the dataset was prepared without `input_name`, or as tfrecord files.
     """
-    builder = datasets.load(name, data_dir)
+    builder = load_builder(name, data_dir)
     metadata = dict(builder.info.metadata)
     if input_name not in metadata["features"]:
         raise ValueError(
@@ -84,6 +85,62 @@ def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
         {task: tuple(names) for task, names in metadata["label_names"].items()},
         np.array(lengths, np.int32), votes, metadata, source,
     )  # fmt: skip
+
+
+def join(datasets: Sequence[Dataset]) -> Dataset:
+    """Several datasets as one, each with the labels of its own thresholds.
+
+    Speakers are kept apart by their dataset's name; tasks that only some have are left out. Raises
+    ValueError, naming the datasets, where features were extracted or classes are numbered
+    differently.
+    """
+    first = datasets[0]
+    if len(datasets) == 1:
+        return first
+    tasks = [name for name in first.labels if all(name in d.labels for d in datasets)]
+    for other in datasets[1:]:
+        _check_alike(first, other, tasks)
+    examples = [
+        d.examples.assign(speaker_id=d.name + "/" + d.examples["speaker_id"]) for d in datasets
+    ]
+    return Dataset(
+        name=",".join(d.name for d in datasets),
+        input_name=first.input_name,
+        examples=pd.concat(examples, ignore_index=True),
+        labels={name: np.concatenate([d.labels[name] for d in datasets]) for name in tasks},
+        label_names={name: first.label_names[name] for name in tasks},
+        lengths=np.concatenate([d.lengths for d in datasets]),
+        votes=None,
+        metadata={**first.metadata, "joined": {d.name: d.metadata for d in datasets}},
+        source=_Joined([d.source for d in datasets]),
+    )
+
+
+def _check_alike(one: Dataset, other: Dataset, tasks: Sequence[str]) -> None:
+    differing = [t for t in tasks if one.label_names[t] != other.label_names[t]]
+    if one.metadata["options"]["pitch_window"] != other.metadata["options"]["pitch_window"]:
+        differing.append("pitch_window")
+    if differing:
+        raise ValueError(
+            f"datasets {one.name} and {other.name} differ in {', '.join(differing)}: prepare them "
+            "with the same options"
+        )
+
+
+class _Joined:
+    """Random access over several sources in a row."""
+
+    def __init__(self, sources: Sequence[Any]):
+        self._sources = sources
+        self._ends = np.cumsum([len(source) for source in sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> Any:
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        start = self._ends[number - 1] if number else 0
+        return self._sources[number][int(index - start)]
 
 
 def _text(value: bytes | str) -> str:

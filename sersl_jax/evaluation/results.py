@@ -30,6 +30,7 @@ def write(
     warnings: Sequence[str] = (),
     baselines: Mapping[str, pd.DataFrame] | None = None,
     base_config: Mapping[str, Any] | None = None,
+    num_splits: int | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
 
@@ -48,6 +49,7 @@ def write(
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report sets the config against.
+        num_splits: how many are planned, where `splits` are those of a run in progress.
 
     Returns:
         What `results.json` holds.
@@ -60,6 +62,7 @@ def write(
         "config": dict(config),
         "config_diff": {} if base_config is None else difference(base_config, config),
         "protocol": protocol,
+        "num_splits": num_splits or len(splits),
         "label_rule": dict(label_rule),
         "classes": names,
         "splits": scored,
@@ -76,6 +79,16 @@ def write(
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
     files.write_text(Path(workdir, "results.json"), text)
     return results
+
+
+def are_complete(workdir: str | Path, num_splits: int) -> bool:
+    """Whether `workdir` holds results of as many splits as asked for, or as the protocol has."""
+    path = Path(workdir, "results.json")
+    if not path.exists():
+        return False
+    saved = json.loads(path.read_text())
+    found, asked = len(saved["splits"]), saved["config"]["finetune"]["num_splits"]
+    return found >= num_splits or (found == saved["num_splits"] and asked >= num_splits)
 
 
 def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> list[str]:

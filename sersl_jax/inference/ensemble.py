@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -12,7 +13,9 @@ import numpy as np
 from jax.sharding import AxisType
 from jaxtyping import Array, Float, Int, Num
 
+from sersl_jax import config as configuration
 from sersl_jax import sharding
+from sersl_jax.config import Config
 from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
@@ -42,6 +45,11 @@ class Ensemble:
     info: Mapping[str, Any]
     forward: Forward
 
+    @cached_property
+    def config(self) -> Config:
+        """What the members were trained with."""
+        return configuration.create(self.info["config"])
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes, in the order of probabilities."""
@@ -50,7 +58,7 @@ class Ensemble:
     @property
     def input_name(self) -> str:
         """What the network hears: `llds` or `waveform`."""
-        return self.info["config"]["model"]["embed"]
+        return self.config.model.embed
 
     def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
         """Some of the members, by split name or number; None: all. Raises ValueError."""
@@ -74,7 +82,7 @@ class Ensemble:
             # As datasets keep it (int16) and training reads it.
             return (np.round(np.clip(waveform, -1, 1) * 32767) / 32768).astype(np.float32)
         options = self.info["dataset"].get("options", {}) or {}
-        default = self.info["config"]["data"]["pitch_window"]
+        default = self.config.data.pitch_window
         return llds.extract(waveform, options.get("pitch_window", default))
 
     def run(self, features: Sequence[Float[np.ndarray, "_ *dim"]]) -> Answers:
@@ -115,14 +123,14 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
     Inputs are raw LLDs (or samples), zero beyond `lengths`; they are normalised here. Both results
     are means over members; probabilities are calibrated (softmax(logits / temperature)).
     """
-    config = info["config"]
+    config = configuration.create(info["config"])
     task = Task("emotion", tuple(info["tasks"]["emotion"]))
-    network = create_network(config["model"], (task,), config["dtype"])
-    clip = config["data"]["normaliser_clip"]
+    network = create_network(config.model, (task,), config.dtype)
+    clip = config.data.normaliser_clip
 
     def member(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
         x = inputs
-        if config["model"]["embed"] == "llds":
+        if config.model.embed == "llds":
             x = (x - weights["mean"]) / weights["std"]
             x = jnp.clip(x, -clip, clip) if clip else x
             x = jnp.where(jnp.arange(x.shape[1])[:, None] < lengths[:, None, None], x, 0.0)

@@ -106,14 +106,14 @@ def _config(ensemble: Ensemble, format: str) -> Mapping[str, Any]:
 def _card(ensemble: Ensemble, format: str) -> str:
     """The model card: front matter as hubs read it, what it is, how to use it, its limits."""
     usage = {"safetensors": _USE_SAFETENSORS, "stablehlo": _USE_STABLEHLO}[format]
-    config = ensemble.info["config"]
+    config = ensemble.config
     kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
     return _CARD.format(
         labels=", ".join(ensemble.labels),
-        name=config["name"],
+        name=config.name,
         members=f"{len(ensemble.names)} (splits {', '.join(ensemble.names)})",
         dataset=ensemble.info["dataset"]["name"],
-        pretrained=", ".join(next(iter(config["pretrain"]["members"].values()), {})) or "-",
+        pretrained=", ".join(next(iter(config.pretrain.members.values()), {})) or "-",
         input=kind[ensemble.input_name],
         usage=usage,
     )

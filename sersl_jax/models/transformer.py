@@ -86,13 +86,20 @@ class Block(nn.Module):
     num_heads: int
     ffn_dim: int
     residual: str
+    alpha_init: str
     dropout: Mapping[str, float]
     dtype: Any
 
     def scales(self) -> tuple[Array | float, Array | float]:
-        """This layer's alpha and beta (Sec. 3.4): alpha ~ U(0, 1), beta = 1 - alpha at first."""
+        """This layer's alpha and beta (Sec. 3.4): alpha ~ U(0, 1), beta = 1 - alpha at first.
+
+        `alpha_init="one"` starts both at 1, where the layer is a plain one.
+        """
         if self.residual == "plain":
             return 1.0, 1.0
+        if self.alpha_init == "one":
+            one = nn.initializers.ones
+            return self.param("alpha", one, ()), self.param("beta", one, ())
         alpha = self.param("alpha", nn.initializers.uniform(1.0), ())
         if self.residual == "tied":
             return alpha, 1.0 - alpha
@@ -134,6 +141,7 @@ class Stack(nn.Module):
     num_heads: int
     ffn_dim: int
     residual: str
+    alpha_init: str
     positions: bool
     embed_scale: bool
     dropout: Mapping[str, float]
@@ -144,21 +152,33 @@ class Stack(nn.Module):
         self, x: Activations, allowed: Bool[Array, "batch frames frames"], root: Seed
     ) -> Activations:
         """Runs the stack."""
-        roots = None if root is None else split(root, self.num_layers + 1)
+        roots = [None] * 3 if root is None else _roots(root, self.num_layers)
         if self.embed_scale:
             x = x * math.sqrt(x.shape[-1])
         if self.positions:
             x = x + jnp.asarray(sinusoids(*x.shape[1:]), x.dtype)
-        x = dropout(x, self.dropout["embedding"], None if roots is None else roots[-1])
+        x = dropout(x, self.dropout["embedding"], roots[1])
         blocks = nn.scan(
             Block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=(nn.broadcast, 0),
             length=self.num_layers,
-        )(self.num_heads, self.ffn_dim, self.residual, self.dropout, self.dtype, name="blocks")
-        x, _ = blocks(x, allowed, None if roots is None else roots[:-1])
-        return nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name="norm")(x).astype(self.dtype)
+        )(
+            self.num_heads, self.ffn_dim, self.residual, self.alpha_init, self.dropout, self.dtype,
+            name="blocks",
+        )  # fmt: skip
+        x, _ = blocks(x, allowed, roots[0])
+        x = nn.LayerNorm(epsilon=1e-5, dtype=jnp.float32, name="norm")(x).astype(self.dtype)
+        return dropout(x, self.dropout["output"], roots[2])
+
+
+def _roots(
+    root: UInt32[Array, ""], num_layers: int
+) -> tuple[UInt32[Array, " layers"], UInt32[Array, ""], UInt32[Array, ""]]:
+    """The layers' seeds, and those of the dropout before and after them."""
+    roots = split(root, num_layers + 2)
+    return roots[:num_layers], roots[num_layers], roots[num_layers + 1]
 
 
 class Encoder(nn.Module):
@@ -168,6 +188,7 @@ class Encoder(nn.Module):
     num_heads: int
     ffn_dim: int
     residual: str
+    alpha_init: str
     causal: bool
     embed_scale: bool
     positions: str
@@ -179,7 +200,15 @@ class Encoder(nn.Module):
         """Encodes frames; `key` drives dropout, and `None` turns it off."""
         allowed = allowed_keys(mask, self.causal)
         roots = (None, None) if key is None else split(seed(key), 2)
-        fields = ("num_layers", "num_heads", "ffn_dim", "embed_scale", "dropout", "dtype")
+        fields = (
+            "num_layers",
+            "num_heads",
+            "ffn_dim",
+            "embed_scale",
+            "alpha_init",
+            "dropout",
+            "dtype",
+        )
         shared = {name: getattr(self, name) for name in fields}
         positions = self.positions == "sinusoidal"
         x = x.astype(self.dtype)

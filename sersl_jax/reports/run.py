@@ -13,10 +13,12 @@ from sersl_jax.evaluation import comparison, label_rule, paper, runs, significan
 from sersl_jax.evaluation.splits import SIDES
 from sersl_jax.reports import html, run_clips, run_curves, tables
 
+NAME = "report.html"
+
 
 def write(workdir: str | Path) -> Path:
     """Makes the report of a finished run and returns its path."""
-    path = Path(workdir, "report.html")
+    path = Path(workdir, NAME)
     text = create(runs.read(workdir))
     files.write_text(path, text)
     return path

@@ -14,7 +14,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy
 if TYPE_CHECKING:
     from sersl_jax.training.trainer import Training
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Checkpoints:
         `position` is the number of finished epochs, and of finished steps in the next one.
         """
         model = _model(best, training)
-        chosen = {"loss": best.loss, "epoch": best.epoch}
+        chosen = {"value": best.value, "epoch": best.epoch}
         info = {**training.info, "names": list(training.names), "finished": finished}
         info |= {"position": list(position), "version": VERSION}
         items = ocp.args.Composite(
@@ -91,7 +91,7 @@ class Checkpoints:
         info = self._manager.restore(latest, args=args)["info"]
         self._check_same(info, {**training.info, "names": list(training.names)})
         like = _model(best, training)
-        chosen = {"loss": best.loss, "epoch": best.epoch}
+        chosen = {"value": best.value, "epoch": best.epoch}
         args = ocp.args.Composite(
             state=ocp.args.StandardRestore({"state": state, "chosen": chosen}),
             model=ocp.args.StandardRestore(like),
@@ -105,8 +105,8 @@ class Checkpoints:
             one, other = (json.dumps(info.get(what), sort_keys=True) for info in (there, here))
             if one != other:
                 raise ValueError(
-                    f"{self.directory} was begun on another {what}: the dataset or the splits have "
-                    "changed since; take another --workdir"
+                    f"{self.directory} was started on another {what}: the dataset or the splits "
+                    "have changed since; take another --workdir"
                 )
 
     @property

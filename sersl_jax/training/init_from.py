@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Int
-from ml_collections import ConfigDict
 
+from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
@@ -17,7 +17,7 @@ from sersl_jax.training import checkpoint
 
 
 @dataclass(frozen=True)
-class Pretrained:
+class Start:
     """Parameters, where they are from, and on which speakers of which dataset emotions were learnt.
 
     The last two are empty for a model that has seen no emotion labels.
@@ -29,11 +29,11 @@ class Pretrained:
     speakers: frozenset[str] = frozenset()
 
     def check(
-        self, corpus: Dataset, tested: Int[np.ndarray, " examples"], allowed: bool
+        self, dataset: Dataset, tested: Int[np.ndarray, " examples"], allowed: bool
     ) -> list[str]:
         """Refuses to test on speakers whose emotions the model has learnt; says so if `allowed`."""
-        known = sorted({*corpus.speaker_ids[tested]} & self.speakers)
-        if self.dataset != corpus.name or not known:
+        known = sorted({*dataset.speaker_ids[tested]} & self.speakers)
+        if self.dataset != dataset.name or not known:
             return []
         said = f"{self.origin} has learnt the emotions of test speakers: {', '.join(known[:6])}"
         if not allowed:
@@ -55,16 +55,17 @@ class Pretrained:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(params for params, _ in members))
 
 
-def read_start(config: ConfigDict, workdir: Path, row: str) -> Pretrained | None:
+def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     """What to start from; None for a fresh start.
 
-    Raises ValueError where it is not trained to its end yet, or holds several rows but not `row`.
+    Raises ValueError where it is not trained to its end yet, or holds several methods but not
+    `method`.
     """
     origin = config.finetune.init_from
     if not origin:
         return None
     if origin.endswith(".safetensors"):
-        return Pretrained(import_huggingface(origin, config.model.context), origin)
+        return Start(import_huggingface(origin, config.model.context), origin)
     directory = workdir if origin == "pretrain" else Path(origin)
     if (directory / "pretrain").is_dir():
         directory = directory / "pretrain"
@@ -72,13 +73,15 @@ def read_start(config: ConfigDict, workdir: Path, row: str) -> Pretrained | None
     if not found.info["finished"]:
         raise ValueError(f"{directory} is not trained to its end yet: run its command again first")
     names = found.info["names"]
-    if len(names) > 1 and row not in names:
-        raise ValueError(f"{directory} holds {', '.join(names)}: name the row with --config.name")
-    member = names.index(row) if row in names else 0
+    if len(names) > 1 and method not in names:
+        raise ValueError(
+            f"{directory} holds {', '.join(names)}: name the method with --config.name"
+        )
+    member = names.index(method) if method in names else 0
     params = jax.tree.map(lambda leaf: leaf[member], found.params)
     origin = f"{directory} ({names[member]})"
     if "emotion" not in found.info["tasks"]:
-        return Pretrained(params, origin)
+        return Start(params, origin)
     sides = found.info["speakers"][member]
     speakers = frozenset(name for side in sides.values() for name in side)
-    return Pretrained(params, origin, found.info["dataset"]["name"], speakers)
+    return Start(params, origin, found.info["dataset"]["name"], speakers)

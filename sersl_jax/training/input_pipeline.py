@@ -1,12 +1,12 @@
-"""Examples to batches: on the device where a corpus fits, streamed from disk where it doesn't.
+"""Examples to batches: on the device where a dataset fits, streamed from disk where it doesn't.
 
 Both paths follow the same plan (which examples make up each step's batch), so that they give the
 same parameters.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import grain
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from sersl_jax import sharding
 from sersl_jax.datasets.dataset import Dataset
-from sersl_jax.training.normaliser import Normaliser, SpeakerStatistics
+from sersl_jax.training.normaliser import Normaliser, SpeakerStatistics, from_frames
 
 INT16_SCALE = 32768.0
 
@@ -47,8 +47,8 @@ def plan_epoch(
     """Every member's examples once, in batches of similar length.
 
     Lengths are rounded up to multiples of `bucket` (or to the longest). A member's batches depend
-    on its own examples and generator alone, and their order on `order` alone, so that a member
-    trained with others is trained as alone. Without generators: no shuffling (evaluation).
+    on its own examples and generator alone, and their order on `order` alone, so that a member gets
+    the same result with others as alone. Without generators: no shuffling (evaluation).
     """
     batches = []
     for number, examples in enumerate(members):
@@ -84,7 +84,7 @@ class Batch:
 
 @struct.dataclass
 class Resident:
-    """A whole corpus on the device: inputs end to end, without padding."""
+    """A whole dataset on the device: inputs end to end, without padding."""
 
     flat: Any  # [total *features]
     starts: Any  # int [examples]
@@ -107,63 +107,84 @@ class Resident:
 
 @dataclass(frozen=True)
 class Storage:
-    """How inputs are kept: LLDs whitened over the whole corpus (so that bfloat16 can hold them).
+    """How inputs are kept: LLDs whitened (so that bfloat16 can hold them), waveforms as int16.
 
-    This is a format, undone by `relative`; what the network sees is normalised by training
-    speakers alone. Waveforms stay int16.
+    With `scope="train"` they are whitened over the whole dataset, which is a mere format:
+    `relative` undoes it, and what the network sees is normalised by training speakers alone. With
+    the other scopes (see `normaliser`) they are kept as the network sees them.
     """
 
+    dataset: Dataset
     base: Normaliser
     dtype: Any
+    scope: str = "train"
+    speakers: Mapping[str, Normaliser] = field(default_factory=dict)
 
-    def encode(
-        self, x: Shaped[np.ndarray, "time *features"]
-    ) -> Shaped[np.ndarray, "time *features"]:
-        """An input as it is kept."""
-        if x.dtype == np.int16:
-            return x
-        return ((x - self.base.mean) / self.base.std).astype(self.dtype)
+    def read(self, index: int | np.integer) -> Shaped[np.ndarray, "time *features"]:
+        """An example's input as it is kept."""
+        x = self.dataset.read(index)
+        return x if x.dtype == np.int16 else self.whiten(index, x).astype(self.dtype)
+
+    def whiten(
+        self, index: int | np.integer, x: Float[np.ndarray, "frames features"]
+    ) -> Float[np.ndarray, "frames features"]:
+        """An example's LLDs, normalised in this scope."""
+        if self.scope == "utterance":
+            own = from_frames(x)
+        elif self.scope == "speaker":
+            own = self.speakers[self.dataset.speaker_ids[index]]
+        else:
+            own = self.base
+        return (x - own.mean) / own.std
 
     def relative(self, normaliser: Normaliser) -> Normaliser:
-        """The normaliser that gives the same when applied to encoded inputs."""
+        """The normaliser that gives the same when applied to inputs as they are kept."""
+        if self.scope != "train":
+            return normaliser
         mean = (normaliser.mean - self.base.mean) / self.base.std
         return Normaliser(mean, normaliser.std / self.base.std)
 
 
-def create_storage(corpus: Dataset, statistics: SpeakerStatistics, dtype: str) -> Storage:
-    """float32 or bfloat16 storage of a corpus."""
+def create_storage(
+    dataset: Dataset, statistics: SpeakerStatistics, dtype: str, scope: str = "train"
+) -> Storage:
+    """float32 or bfloat16 storage of a dataset."""
     base = statistics.normaliser(sorted(statistics.count))
-    return Storage(base, ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32)
+    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32
+    speakers = {name: statistics.normaliser([name]) for name in statistics.count}
+    return Storage(dataset, base, kind, scope, speakers if scope == "speaker" else {})
 
 
-def create_resident(corpus: Dataset, storage: Storage) -> Resident:
+def create_resident(storage: Storage) -> Resident:
     """Reads all inputs (host arrays; the caller puts them on the devices)."""
-    starts = np.concatenate([[0], np.cumsum(corpus.lengths, dtype=np.int64)])
-    first = storage.encode(corpus.read(0))
+    dataset = storage.dataset
+    starts = np.concatenate([[0], np.cumsum(dataset.lengths, dtype=np.int64)])
+    first = storage.read(0)
     flat = np.empty((starts[-1], *first.shape[1:]), first.dtype)
     for index, start in enumerate(starts[:-1]):
-        flat[start : start + corpus.lengths[index]] = storage.encode(corpus.read(index))
-    return Resident(flat, starts[:-1].astype(np.int32), corpus.lengths, corpus.labels)
+        flat[start : start + dataset.lengths[index]] = storage.read(index)
+    return Resident(flat, starts[:-1].astype(np.int32), dataset.lengths, dataset.labels)
 
 
-def read_batch(corpus: Dataset, storage: Storage, step: Step) -> Batch:
+def read_batch(storage: Storage, step: Step) -> Batch:
     """The batch of one step, read from disk: equal to `Resident.gather` of each member."""
+    dataset = storage.dataset
     indices = step.indices
-    first = storage.encode(corpus.read(0))
+    first = storage.read(0)
     inputs = np.zeros((*indices.shape, step.length, *first.shape[1:]), first.dtype)
     for place in np.argwhere(indices >= 0):
-        x = storage.encode(corpus.read(indices[tuple(place)]))
+        x = storage.read(indices[tuple(place)])
         inputs[tuple(place)][: len(x)] = x
     rows = np.maximum(indices, 0)
     mask = indices >= 0
-    labels = {task: values[rows] for task, values in corpus.labels.items()}
-    return Batch(inputs, np.where(mask, corpus.lengths[rows], 0), labels, mask)
+    labels = {task: values[rows] for task, values in dataset.labels.items()}
+    return Batch(inputs, np.where(mask, dataset.lengths[rows], 0), labels, mask)
 
 
-def stream(corpus: Dataset, storage: Storage, steps: Sequence[Step]) -> Iterator[Batch]:
+def stream(storage: Storage, steps: Sequence[Step]) -> Iterator[Batch]:
     """The batches of a plan, in order, read ahead by grain's threads."""
     dataset = grain.MapDataset.range(len(steps)).map(
-        lambda number: read_batch(corpus, storage, steps[number])
+        lambda number: read_batch(storage, steps[number])
     )
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=4, prefetch_buffer_size=8)))
 
@@ -186,34 +207,33 @@ class Feed:
     """Brings planned steps to the devices.
 
     Attributes:
-      corpus, storage: the examples and how their inputs are kept.
-      resident: the whole corpus on the devices, or None to stream it from disk.
+      storage: how inputs are kept.
+      resident: the whole dataset on the devices, or None to stream it from disk.
       mesh: where batches go.
-      most: steps a dispatch at most.
+      max_steps: of a dispatch.
     """
 
-    corpus: Dataset
     storage: Storage
     resident: Resident | None
     mesh: Mesh
-    most: int
+    max_steps: int
 
     def dispatches(self, steps: Sequence[Step]) -> Iterator[tuple[int, int, Any]]:
         """Yields (padded length, number of steps, their batches, or their examples' indices).
 
-        Neighbours of one length go together; the leading axis has always `most` places, so that
-        one compiled program a length serves all.
+        Neighbours of one length go together; the leading axis always has `max_steps` places, so
+        that one compiled program a length serves all.
         """
-        batches = stream(self.corpus, self.storage, steps) if self.resident is None else None
+        batches = stream(self.storage, steps) if self.resident is None else None
         for length, same in itertools.groupby(steps, key=lambda step: step.length):
             group = list(same)
-            for first in range(0, len(group), self.most):
-                chunk = group[first : first + self.most]
+            for first in range(0, len(group), self.max_steps):
+                chunk = group[first : first + self.max_steps]
                 if batches is None:
                     xs = [step.indices for step in chunk]
                 else:
                     xs = [next(batches) for _ in chunk]
-                xs += [xs[-1]] * (self.most - len(chunk))
+                xs += [xs[-1]] * (self.max_steps - len(chunk))
                 stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *xs)
                 placed = sharding.put(stacked, self.mesh, None, "member", "data")
                 yield length, len(chunk), placed

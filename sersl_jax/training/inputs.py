@@ -1,22 +1,24 @@
 """What both stages share: datasets to inputs, and what a checkpoint tells of them."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from sersl_jax import sharding
+from sersl_jax.config import Config, StageConfig
 from sersl_jax.datasets import preparation
-from sersl_jax.datasets.dataset import Dataset, read_dataset
+from sersl_jax.datasets.dataset import Dataset, join, read_dataset
 from sersl_jax.reports import label_card
 from sersl_jax.tasks import Task
 from sersl_jax.training.input_pipeline import Resident, Storage, create_resident, create_storage
-from sersl_jax.training.normaliser import Normaliser, SpeakerStatistics
+from sersl_jax.training.normaliser import SpeakerStatistics
 
 
-def open_dataset(config: ConfigDict, stage: ConfigDict) -> Dataset:
+def open_dataset(config: Config, stage: StageConfig) -> Dataset:
     """The stage's dataset, prepared first where a source is given (or the corpus is embedded).
 
     Raises ValueError where it was prepared with another pitch window than the config's.
@@ -31,46 +33,45 @@ def open_dataset(config: ConfigDict, stage: ConfigDict) -> Dataset:
             pitch_window=config.data.pitch_window,
             features=("llds", "waveform"),
         )
-        label_card.write(builder.data_path)
+        label_card.write(Path(builder.data_path))
     sharding.wait_for_all()
-    corpus = read_dataset(stage.dataset, data_dir, config.model.embed)
-    measured = corpus.metadata["options"]["pitch_window"]
-    if corpus.input_name == "llds" and measured != config.data.pitch_window:
+    names = stage.dataset.split(",")
+    found = [read_dataset(name.strip(), data_dir, config.model.embed) for name in names]
+    for dataset in found:
+        _check_pitch_window(dataset, config.data.pitch_window)
+    return join(found)
+
+
+def _check_pitch_window(dataset: Dataset, wanted: float) -> None:
+    measured = dataset.metadata["options"]["pitch_window"]
+    if dataset.input_name == "llds" and measured != wanted:
         raise ValueError(
-            f"dataset {stage.dataset} has pitch_window={measured}, not config.data.pitch_window="
-            f"{config.data.pitch_window}: prepare it so in another --config.data.data_dir"
+            f"dataset {dataset.name} has pitch_window={measured}, not config.data.pitch_window="
+            f"{wanted}: prepare it so in another --config.data.data_dir"
         )
-    return corpus
 
 
 def create_inputs(
-    config: ConfigDict, corpus: Dataset, statistics: SpeakerStatistics
-) -> tuple[Dataset, Storage, Resident | None]:
-    """The corpus, and its inputs in memory where they fit (`config.data.residency`)."""
-    storage = create_storage(corpus, statistics, config.data.dtype)
-    residency = config.data.residency
-    if residency not in ("auto", "device", "stream"):
-        raise ValueError(f"config.data.residency={residency!r} is none of auto, device, stream")
-    total = int(corpus.lengths.sum(dtype=np.int64))
+    config: Config, dataset: Dataset, statistics: SpeakerStatistics
+) -> tuple[Storage, Resident | None]:
+    """How inputs are kept, and all of them in memory where they fit (`config.data.residency`)."""
+    data = config.data
+    storage = create_storage(dataset, statistics, data.dtype, data.normalise)
+    total = int(dataset.lengths.sum(dtype=np.int64))
     countable = total < 2**31  # positions on the device are int32
-    if residency == "device" and not countable:
+    if data.residency == "device" and not countable:
         raise ValueError(
-            f"config.data.residency=device: dataset {corpus.name} is longer than 2^31 samples; "
+            f"config.data.residency=device: dataset {dataset.name} is longer than 2^31 samples; "
             "take auto"
         )
     fits = countable and 2 * total * storage.base.mean.size * 4 < sharding.free_memory()
-    fits = residency == "device" or (residency == "auto" and fits)
-    return corpus, storage, create_resident(corpus, storage) if fits else None
-
-
-def stack(normalisers: Sequence[Normaliser]) -> Normaliser:
-    """The members' normalisers as one, with a leading axis."""
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
+    resident = data.residency == "device" or (data.residency == "auto" and fits)
+    return storage, create_resident(storage) if resident else None
 
 
 def describe(
-    config: ConfigDict,
-    corpus: Dataset,
+    config: Config,
+    dataset: Dataset,
     tasks: Sequence[Task],
     speakers: Sequence[Mapping[str, Sequence[str]]],
 ) -> dict[str, Any]:
@@ -79,8 +80,8 @@ def describe(
     `speakers` are each member's, by side.
     """
     return {
-        "config": config.to_dict(),
+        "config": dataclasses.asdict(config),
         "tasks": {task.name: list(task.classes) for task in tasks},
-        "dataset": {"name": corpus.name, **corpus.metadata},
+        "dataset": {"name": dataset.name, **dataset.metadata},
         "speakers": list(speakers),
     }

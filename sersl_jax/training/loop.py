@@ -13,17 +13,17 @@ from typing import Any
 import jax
 import numpy as np
 from jaxtyping import Float, Int
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from sersl_jax import sharding
+from sersl_jax.config import Config
 from sersl_jax.training import profiler
 from sersl_jax.training.checkpoint import Checkpoints
 from sersl_jax.training.metric_writer import MetricWriter
 from sersl_jax.training.optimizer import create_schedule
 from sersl_jax.training.preemption import EXIT_CODE, Termination
 from sersl_jax.training.step import Best, Program
-from sersl_jax.training.trainer import Engine, Training, create_engine, fresh_params
+from sersl_jax.training.trainer import Trainer, Training, create_trainer, fresh_params
 
 
 class DivergedError(ValueError):
@@ -32,56 +32,56 @@ class DivergedError(ValueError):
 
 def fit(
     training: Training,
-    config: ConfigDict,
+    config: Config,
     directory: Path,
     workdir: Path,
     program: Program | None = None,
-) -> tuple[Engine, Best]:
+) -> tuple[Trainer, Best]:
     """Trains to the end, from the latest checkpoint in `directory` where there is one.
 
-    Returns the engine and each member's best parameters. Raises `DivergedError` for a loss that is
+    Returns the trainer and each member's best parameters. Raises `DivergedError` for a loss that is
     not finite. SIGTERM saves and exits with 143.
     """
     sharding.wait_for_all()
-    engine = create_engine(training, config, program)
-    loop = _Loop(engine, Checkpoints(directory), workdir)
+    trainer = create_trainer(training, config, program)
+    loop = _Loop(trainer, Checkpoints(directory), workdir)
     try:
-        while loop.epoch < engine.num_epochs:
+        while not loop.finished:
             with jax.transfer_guard("disallow"):
                 loop.train_epoch()
             loop.finish_epoch()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" in str(error):
-            raise MemoryError(_out_of_memory(engine)) from error
+            raise MemoryError(_out_of_memory(trainer)) from error
         raise
     finally:
         loop.close()
-    return engine, loop.best
+    return trainer, loop.best
 
 
-def _out_of_memory(engine: Engine) -> str:
-    stage, members = engine.training.stage, len(engine.training.names)
+def _out_of_memory(trainer: Trainer) -> str:
+    training = trainer.training
+    stage, members = training.stage, len(training.names)
+    fewer = "config.finetune.parallel_members=1 or " if stage == "finetune" else ""
     return (
         f"out of memory with {members} member(s) of batch_size "
-        f"{engine.config[stage].batch_size}: lower {stage}.parallel_members or "
-        f"{stage}.batch_size, or take dtype=bfloat16, or data.residency=stream"
-        if stage == "finetune"
-        else f"out of memory: lower {stage}.batch_size, or take dtype=bfloat16 or "
-        "data.residency=stream"
+        f"{training.stage_of(trainer.config).batch_size}: give the same command with {fewer}"
+        "config.data.residency=stream; or, in another --workdir, a lower "
+        f"config.{stage}.batch_size or config.dtype=bfloat16"
     )
 
 
 class _Loop:
     """Where a training stands, and how it goes on."""
 
-    def __init__(self, engine: Engine, checkpoints: Checkpoints, workdir: Path):
-        training = self.training = engine.training
-        self.engine, self.checkpoints = engine, checkpoints
+    def __init__(self, trainer: Trainer, checkpoints: Checkpoints, workdir: Path):
+        training = self.training = trainer.training
+        self.trainer, self.checkpoints = trainer, checkpoints
         params = (
-            fresh_params(training, engine.config) if training.initial is None else training.initial
+            fresh_params(training, trainer.config) if training.initial is None else training.initial
         )
-        params = sharding.put(params, engine.feed.mesh, "member")
-        self.state, self.best = engine.program.create_state(params)
+        params = sharding.put(params, trainer.feed.mesh, "member")
+        self.state, self.best = trainer.program.create_state(params)
         self.epoch, self.step = 0, 0
         restored = checkpoints.restore(self.state, self.best, training)
         if restored is not None:
@@ -90,25 +90,35 @@ class _Loop:
         self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)
         self.examples = sum(map(len, training.train))
         self.bar = tqdm(
-            total=round(self.examples * engine.num_steps / engine.steps_per_epoch),
-            initial=round(self.examples * (self.epoch + self.step / engine.steps_per_epoch)),
+            total=round(self.examples * trainer.num_steps / trainer.steps_per_epoch),
+            initial=round(self.examples * (self.epoch + self.step / trainer.steps_per_epoch)),
             desc=f"{training.stage} {training.names[0]}" + ("" if len(training.names) == 1 else
                  f" to {training.names[-1]}"), unit="ex", disable=jax.process_index() != 0,
             mininterval=1.0, dynamic_ncols=True,
         )  # fmt: skip
         # The second dispatch of a training is traced: the first one compiles.
-        self.profile = workdir / "profile" if engine.config.profile else None
+        self.profile = workdir / "profile" if trainer.config.profile else None
         self.termination = Termination()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs are trained, or no member counts any more (`patience`)."""
+        if self.step:
+            return False
+        patience = self.training.stage_of(self.trainer.config).patience
+        waited = self.epoch - sharding.fetch(self.best.epoch)
+        stopped = bool(patience) and bool((waited >= patience).all())
+        return stopped or self.epoch >= self.trainer.num_epochs
 
     def train_epoch(self) -> None:
         """The rest of this epoch's steps."""
-        engine, steps = self.engine, self.engine.plan(self.epoch)
-        self.began, self.first = time.monotonic(), self.step
-        for length, count, xs in engine.feed.dispatches(steps[self.step :]):
-            number = sharding.put(np.int32(count), engine.feed.mesh)
+        trainer, steps = self.trainer, self.trainer.plan(self.epoch)
+        self.start_time, self.first = time.monotonic(), self.step
+        for length, count, xs in trainer.feed.dispatches(steps[self.step :]):
+            number = sharding.put(np.int32(count), trainer.feed.mesh)
             with profiler.tracing(self.profile if self.step > self.first else None):
-                self.state, losses = engine.program.run_steps(
-                    self.state, engine.member, engine.feed.resident, xs, number, length
+                self.state, losses = trainer.program.run_steps(
+                    self.state, trainer.member, trainer.feed.resident, xs, number, length
                 )
                 losses = sharding.fetch(losses)
             self.profile = None if self.step > self.first else self.profile
@@ -123,16 +133,16 @@ class _Loop:
 
     def finish_epoch(self) -> None:
         """Validates, keeps the best, lowers the learning rate on a plateau, writes the records."""
-        engine, training = self.engine, self.training
-        seconds, steps = time.monotonic() - self.began, self.step - self.first
-        totals = engine.totals(self.state.params, training.validation)
-        epoch = sharding.put(np.int32(self.epoch + 1), engine.feed.mesh)
-        self.state, self.best, record = engine.program.end_epoch(
-            self.state, self.best, totals, engine.member, epoch
+        trainer, training = self.trainer, self.training
+        seconds, steps = time.monotonic() - self.start_time, self.step - self.first
+        totals = trainer.totals(self.state.params, training.validation)
+        epoch = sharding.put(np.int32(self.epoch + 1), trainer.feed.mesh)
+        self.state, self.best, record = trainer.program.end_epoch(
+            self.state, self.best, totals, trainer.member, epoch
         )
-        rate = steps / engine.steps_per_epoch * self.examples / max(seconds, 1e-9)
+        rate = steps / trainer.steps_per_epoch * self.examples / max(seconds, 1e-9)
         number = sharding.fetch(self.state.step)
-        rows = _rows(engine, self.epoch + 1, number, sharding.fetch(record), rate)
+        rows = _rows(trainer, self.epoch + 1, number, sharding.fetch(record), rate)
         scales = sharding.fetch(_residual_scales(self.state.params))
         for member, row in enumerate(rows):
             row |= {name: values[member].tolist() for name, values in scales.items()}
@@ -148,11 +158,11 @@ class _Loop:
     def _save_if_due(self) -> None:
         """Saves every `checkpoint_seconds`, at the end and on SIGTERM (which then exits)."""
         terminated = sharding.any_process(self.termination.requested)
-        late = time.monotonic() - self.saved > self.engine.config.checkpoint_seconds
-        finished = self.epoch == self.engine.num_epochs
+        late = time.monotonic() - self.saved > self.trainer.config.checkpoint_seconds
+        finished = self.finished
         if terminated or finished or sharding.any_process(late):
             # Orbax skips a number that it has; an epoch's last step and its end are two.
-            number = self.epoch * (self.engine.steps_per_epoch + 1) + self.step
+            number = self.epoch * (self.trainer.steps_per_epoch + 1) + self.step
             position = (self.epoch, self.step)
             self.checkpoints.save(number, self.state, self.best, self.training, position, finished)
             self.saved = time.monotonic()
@@ -180,22 +190,22 @@ class _Loop:
 
 
 def _rows(
-    engine: Engine,
+    trainer: Trainer,
     epoch: int,
     steps: Int[np.ndarray, " members"],
     record: Mapping[str, Any],
     rate: float,
 ) -> list[dict]:
     """An epoch's metrics as `metrics.jsonl` holds them, one row a member."""
-    training = engine.training
-    schedule = create_schedule(engine.config[training.stage].optimizer, engine.num_steps)
+    training = trainer.training
+    schedule = create_schedule(training.stage_of(trainer.config).optimizer, trainer.num_steps)
     rows = []
     for member, name in enumerate(training.names):
         row = {"stage": training.stage, "member": member, "name": name, "epoch": epoch}
         row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
         row |= {key: float(values[member]) for key, values in record.items()}
         row["learning_rate"] = float(schedule(row["step"])) * row.pop("learning_rate_scale", 1.0)
-        for task, labels in training.corpus.labels.items():
+        for task, labels in training.dataset.labels.items():
             share = _majority(labels[training.validation[member]])
             if f"validation/accuracy_{task}" in row and share is not None:
                 row[f"validation/majority_{task}"] = share

@@ -1,39 +1,67 @@
-"""z-normalisation of LLDs: each feature's mean and standard deviation over training speakers."""
+"""z-normalisation of LLDs: each feature's mean and standard deviation, and over whose frames.
 
-from collections.abc import Sequence
+Sec. 4.2 says "z-normalized", not over what. `train` takes the training speakers' frames, `speaker`
+each speaker's own (several clips of a person must be at hand), `utterance` each clip's own.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from flax import struct
+from jaxtyping import Float
 
 from sersl_jax.datasets.dataset import Dataset
 
 
 @struct.dataclass
 class Normaliser:
-    """z-normalisation per feature, over training speakers' frames only (Sec. 4.2)."""
+    """Mean and standard deviation of each feature."""
 
     mean: Any  # [*members features]
     std: Any  # [*members features]
+
+
+def from_sums(count: int, total: np.ndarray, squares: np.ndarray) -> Normaliser:
+    """The normaliser of `count` frames from their sums; a constant feature has a std of 1."""
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    std = np.where(std > 1e-6 * (1.0 + np.abs(mean)), std, 1.0)
+    return Normaliser(mean.astype(np.float32), std.astype(np.float32))
+
+
+def from_frames(x: Float[np.ndarray, "frames features"]) -> Normaliser:
+    """The normaliser of a clip's own frames."""
+    x = x.astype(np.float64)
+    return from_sums(len(x), x.sum(axis=0), (x**2).sum(axis=0))
+
+
+def stack(normalisers: Sequence[Normaliser]) -> Normaliser:
+    """The members' normalisers as one, with a leading axis."""
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
 
 
 @dataclass(frozen=True)
 class SpeakerStatistics:
     """Sums over each speaker's frames, from which any set of speakers' normaliser follows."""
 
-    count: dict[str, int]
-    total: dict[str, np.ndarray]
-    squares: dict[str, np.ndarray]
+    count: Mapping[str, int]
+    total: Mapping[str, np.ndarray]
+    squares: Mapping[str, np.ndarray]
 
     def normaliser(self, speakers: Sequence[str]) -> Normaliser:
-        """Mean and standard deviation over the frames of `speakers`; a constant feature has 1."""
-        count = sum(self.count[s] for s in speakers)
-        mean = sum(self.total[s] for s in speakers) / count
-        variance = sum(self.squares[s] for s in speakers) / count - mean**2
-        std = np.sqrt(np.maximum(variance, 0.0))
-        std = np.where(std > 1e-6 * (1.0 + np.abs(mean)), std, 1.0)
-        return Normaliser(mean.astype(np.float32), std.astype(np.float32))
+        """Over the frames of `speakers`."""
+        sums = ([of[s] for s in speakers] for of in (self.count, self.total, self.squares))
+        return from_sums(*map(sum, sums))
+
+    def member(self, scope: str, speakers: Sequence[str]) -> Normaliser:
+        """What a member trained on `speakers` applies: nothing where inputs are normalised."""
+        found = self.normaliser(speakers)
+        if scope == "train":
+            return found
+        return Normaliser(np.zeros_like(found.mean), np.ones_like(found.std))
 
 
 def speaker_statistics(dataset: Dataset) -> SpeakerStatistics:

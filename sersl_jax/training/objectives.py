@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray
@@ -11,9 +12,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from sersl_jax.tasks import Task, class_numbers, known
 
 Params = Any
-Batch = Mapping[str, Any]
+Inputs = Mapping[str, Any]  # `inputs`, `lengths`, `labels` {task: [batch]}, `mask` [batch]
 # Each metric is (total, count), so that sums over batches give exact means over an epoch.
-Metrics = dict[str, tuple[Float[Array, ""], Float[Array, ""]]]
+Metrics = dict[str, tuple[Float[Array, "*shape"], Float[Array, ""]]]
+Means = Mapping[str, Float[Array, "*shape"]]
+Weights = Mapping[str, Float[Array, ""]]
 
 
 @runtime_checkable
@@ -21,29 +24,41 @@ class Objective(Protocol):
     """A loss that the training loop can minimise."""
 
     @property
-    def metrics(self) -> tuple[str, ...]:
-        """Names of the metrics that `loss` gives."""
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks that have labels and logits; none for a contrastive objective."""
         ...
 
-    def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that `loss` gives in training."""
+        ...
+
+    def init(self, key: PRNGKeyArray, batch: Inputs) -> Params:
         """Fresh parameters; `batch` gives the shapes."""
+        ...
+
+    def logits(
+        self, params: Params, batch: Inputs, key: PRNGKeyArray | None
+    ) -> dict[str, Float[Array, "batch outputs"]]:
+        """Logits of every task."""
         ...
 
     def loss(
         self,
         params: Params,
-        batch: Batch,
-        weights: Mapping[str, Float[Array, ""]],
+        batch: Inputs,
+        weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Loss to differentiate, and metrics; `key=None` evaluates (no dropout, no sampling)."""
+        """Loss to differentiate, and metrics.
+
+        `key=None` evaluates: no dropout, no sampling; there may be more metrics than in training.
+        """
         ...
 
-    def validation_loss(
-        self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]
-    ) -> Float[Array, ""]:
-        """The loss that chooses the best epoch, from an epoch's mean metrics."""
+    def scores(self, means: Means, weights: Weights) -> dict[str, Float[Array, ""]]:
+        """An epoch's numbers from its mean metrics; `loss` among them."""
         ...
 
     def warning(self, means: Mapping[str, Any]) -> str | None:
@@ -55,9 +70,8 @@ class Objective(Protocol):
 class Multitask:
     """Cross-entropies of all tasks, weighted and summed, not averaged (Sec. 4.3).
 
-    Serves pre-training (pretext tasks) and emotion recognition (one task) alike. Batches hold
-    `inputs`, `lengths`, `labels` {task: [batch]} with -1 for unknown, and `mask` [batch], which is
-    False on rows that only fill the batch.
+    Serves pre-training (pretext tasks) and emotion recognition (one task) alike. A label of -1 is
+    unknown; `mask` is False on rows that only fill the batch.
     """
 
     model: nn.Module
@@ -68,12 +82,12 @@ class Multitask:
         """Loss and accuracy of every task."""
         return tuple(f"{what}_{t.name}" for t in self.tasks for what in ("loss", "accuracy"))
 
-    def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
+    def init(self, key: PRNGKeyArray, batch: Inputs) -> Params:
         """Fresh parameters."""
         return self.model.init(key, batch["inputs"], batch["lengths"], None)["params"]
 
     def logits(
-        self, params: Params, batch: Batch, key: PRNGKeyArray | None
+        self, params: Params, batch: Inputs, key: PRNGKeyArray | None
     ) -> dict[str, Float[Array, "batch outputs"]]:
         """Logits of every task."""
         return self.model.apply({"params": params}, batch["inputs"], batch["lengths"], key)
@@ -81,12 +95,15 @@ class Multitask:
     def loss(
         self,
         params: Params,
-        batch: Batch,
-        weights: Mapping[str, Float[Array, ""]],
+        batch: Inputs,
+        weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
-        """Mean over known labels within each task, then the weighted sum over tasks."""
+        """Mean over known labels within each task, then the weighted sum over tasks.
+
+        In evaluation `confusion_<task>` [classes, classes] counts labels (rows) and predictions.
+        """
         logits = self.logits(params, batch, key)
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
@@ -94,20 +111,34 @@ class Multitask:
             scored = batch["mask"] & known(labels)
             count = scored.sum(dtype=jnp.float32)
             loss = task.losses(logits[task.name], labels).sum(where=scored)
-            correct = task.probabilities(logits[task.name]).argmax(axis=1) == class_numbers(labels)
+            predicted = task.probabilities(logits[task.name]).argmax(axis=1)
+            correct = predicted == class_numbers(labels)
             total += weights[task.name] * loss / jnp.maximum(count, 1.0)
             metrics[f"loss_{task.name}"] = (loss, count)
             metrics[f"accuracy_{task.name}"] = (correct.sum(where=scored, dtype=jnp.float32), count)
+            if key is None:
+                number = len(task.classes)
+                cells = jax.nn.one_hot(class_numbers(labels) * number + predicted, number**2)
+                confusion = (cells * scored[:, None]).sum(axis=0).reshape(number, number)
+                metrics[f"confusion_{task.name}"] = (confusion, count)
         return total, metrics
 
     def warning(self, means: Mapping[str, Any]) -> str | None:
         """Nothing can go wrong silently here."""
         return None
 
-    def validation_loss(
-        self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]
-    ) -> Float[Array, ""]:
-        """The epoch's loss from the epoch's mean metrics (exact: every example counts once)."""
-        return sum(
-            (weights[t.name] * means[f"loss_{t.name}"] for t in self.tasks), start=jnp.zeros(())
-        )
+    def scores(self, means: Means, weights: Weights) -> dict[str, Float[Array, ""]]:
+        """Exact means over the epoch (every example counts once); macro F1 from the confusion."""
+        found = {name: mean for name, mean in means.items() if not name.startswith("confusion_")}
+        losses = (weights[task.name] * means[f"loss_{task.name}"] for task in self.tasks)
+        found["loss"] = sum(losses, start=jnp.zeros(()))
+        for task in self.tasks:
+            if f"confusion_{task.name}" in means:
+                found[f"macro_f1_{task.name}"] = macro_f1(means[f"confusion_{task.name}"])
+        return found
+
+
+def macro_f1(confusion: Float[Array, "classes classes"]) -> Float[Array, ""]:
+    """Mean F1 of the classes; 0 for a class that neither occurs nor is predicted."""
+    sizes = confusion.sum(axis=0) + confusion.sum(axis=1)
+    return (2 * jnp.diagonal(confusion) / jnp.where(sizes == 0, 1, sizes)).mean()

@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from sersl_jax.config import ModelConfig
 from sersl_jax.models import contrastive
-from sersl_jax.models.build import ModelConfig, create_pretrain_network
+from sersl_jax.models.build import create_pretrain_network
 from sersl_jax.models.wav2vec2 import num_frames
 from sersl_jax.models.wav2vec2_pretrain import Outputs
-from sersl_jax.training.objectives import Batch, Metrics, Params
+from sersl_jax.tasks import Task
+from sersl_jax.training.objectives import Inputs, Means, Metrics, Params, Weights
 
 # fairseq's weights of the three losses, each a mean over masked frames.
 WEIGHTS = {"contrastive": 1.0, "diversity": 0.1, "features": 10.0}
@@ -43,6 +45,11 @@ class Wav2Vec2:
     temperature: tuple[float, float, float]
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """None: codes take the place of labels."""
+        return ()
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what `loss` measures."""
         losses = (f"loss_{name}" for name in WEIGHTS)
@@ -51,17 +58,23 @@ class Wav2Vec2:
         others = ("accuracy_contrastive", "chance_contrastive", "share_masked", "temperature")
         return (*losses, *others, *perplexities)
 
-    def init(self, key: PRNGKeyArray, batch: Batch) -> Params:
+    def init(self, key: PRNGKeyArray, batch: Inputs) -> Params:
         """Fresh parameters."""
         waveform, lengths = batch["inputs"], batch["lengths"]
         masked = jnp.zeros((waveform.shape[0], num_frames(waveform.shape[1])), bool)
         return self.model.init(key, waveform, lengths, masked, 1.0, None)["params"]
 
+    def logits(
+        self, params: Params, batch: Inputs, key: PRNGKeyArray | None
+    ) -> dict[str, Float[Array, "batch outputs"]]:
+        """None, as there are no tasks."""
+        return {}
+
     def loss(
         self,
         params: Params,
-        batch: Batch,
-        weights: Mapping[str, Float[Array, ""]],
+        batch: Inputs,
+        weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics]:
@@ -120,11 +133,10 @@ class Wav2Vec2:
         """Says when a codebook has collapsed."""
         return collapse_warning(means, self.model.head_contrastive.entries)
 
-    def validation_loss(
-        self, means: Mapping[str, Float[Array, ""]], weights: Mapping[str, Float[Array, ""]]
-    ) -> Float[Array, ""]:
-        """The epoch's loss from the epoch's mean metrics."""
-        return sum((weights[n] * means[f"loss_{n}"] for n in WEIGHTS), jnp.zeros(()))
+    def scores(self, means: Means, weights: Weights) -> dict[str, Float[Array, ""]]:
+        """The epoch's means, and its loss."""
+        loss = sum((weights[n] * means[f"loss_{n}"] for n in WEIGHTS), jnp.zeros(()))
+        return {**means, "loss": loss}
 
 
 def collapse_warning(means: Mapping[str, Any], entries: int, share: float = 0.02) -> str | None:
@@ -148,7 +160,12 @@ def collapse_warning(means: Mapping[str, Any], entries: int, share: float = 0.02
 
 def create_wav2vec2(config: ModelConfig, dtype: str) -> Wav2Vec2:
     """The objective of `config.model`."""
-    chosen: Any = dict(config)["wav2vec2"]
-    fields = ("mask_probability", "mask_length", "min_spans", "num_negatives")
-    network = create_pretrain_network(config, dtype)
-    return Wav2Vec2(network, *(chosen[n] for n in fields), temperature=(*chosen["temperature"],))
+    chosen = config.wav2vec2
+    return Wav2Vec2(
+        create_pretrain_network(config, dtype),
+        chosen.mask_probability,
+        chosen.mask_length,
+        chosen.min_spans,
+        chosen.num_negatives,
+        chosen.temperature,
+    )

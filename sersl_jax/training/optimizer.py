@@ -5,16 +5,17 @@ from typing import Any
 
 import jax
 import optax
-from ml_collections import ConfigDict
+
+from sersl_jax.config import OptimizerConfig
 
 
 def create_optimizer(
-    config: ConfigDict, num_steps: int, frozen: Sequence[str] = ()
+    config: OptimizerConfig, num_steps: int, frozen: Sequence[str] = ()
 ) -> optax.GradientTransformation:
     """The optimiser of `config.<stage>.optimizer`.
 
     Args:
-      config: learning_rate, schedule, warmup_steps, clip_norm, beta1, beta2, eps, weight_decay.
+      config: of the stage.
       num_steps: of the whole stage; `schedule="linear"` is 0 there.
       frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
     """
@@ -31,7 +32,7 @@ def create_optimizer(
     )
 
 
-def create_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
+def create_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
     """Learning rate by step; constant for "plateau", where the training loop scales the updates."""
     rate = config.learning_rate
     if config.schedule != "linear":
@@ -41,10 +42,13 @@ def create_schedule(config: ConfigDict, num_steps: int) -> optax.Schedule:
     return optax.join_schedules([up, down], [config.warmup_steps])
 
 
-def create_plateau(config: ConfigDict) -> optax.GradientTransformationExtraArgs:
-    """Learning rate x `factor` after `patience` epochs without a better validation loss."""
+def create_plateau(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
+    """Learning rate x `plateau_factor` after `plateau_patience` epochs without a better loss."""
     return optax.contrib.reduce_on_plateau(
-        config.plateau_factor, config.plateau_patience, config.plateau_threshold
+        config.plateau_factor,
+        config.plateau_patience,
+        config.plateau_threshold,
+        min_scale=config.plateau_floor,
     )
 
 

@@ -6,7 +6,7 @@ weights, learning rate and best parameters.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,13 +18,14 @@ from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from sersl_jax.tasks import Task
 from sersl_jax.training.input_pipeline import Batch, Resident, normalise
 from sersl_jax.training.normaliser import Normaliser
 from sersl_jax.training.objectives import Metrics, Objective
 
 GRADIENT = "gradient_norm"
 # Of every member: sum and count of each metric.
-Totals = dict[str, tuple[Float[Array, " members"], Float[Array, " members"]]]
+Totals = dict[str, tuple[Float[Array, "members *shape"], Float[Array, " members"]]]
 
 
 @struct.dataclass
@@ -49,11 +50,32 @@ class TrainState:
 
 @struct.dataclass
 class Best:
-    """The parameters of the best epoch so far, by validation loss."""
+    """The parameters of the best epoch so far."""
 
     params: Any
-    loss: Any  # [*members]
-    epoch: Any  # int [*members]
+    value: Any  # of what chooses it, lower is better [*members]
+    epoch: Any  # counted from 1; int [*members]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the best epoch is chosen.
+
+    Attributes:
+      select: the validation metric: loss, or the macro_f1 or accuracy of the only task.
+      patience: a member's training counts no more after so many epochs without a better one ("early
+        stopping criterion based on the development loss", Sec. 4.3); 0: it always counts.
+    """
+
+    select: str = "loss"
+    patience: int = 0
+
+    def value(self, scores: Mapping[str, Array], tasks: Sequence[Task]) -> Float[Array, " members"]:
+        """What is compared; lower is better."""
+        if self.select == "loss":
+            return scores["loss"]
+        (task,) = tasks
+        return -scores[f"{self.select}_{task.name}"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,7 @@ def create_program(
     objective: Objective,
     optimizer: optax.GradientTransformation,
     plateau: optax.GradientTransformationExtraArgs | None,
+    choice: Choice,
     clip: float,
     mesh: Mesh,
     num_steps: int | None = None,
@@ -81,7 +104,7 @@ def create_program(
 
     `num_steps` is what `optimizer` was made for, None where that is the same for any number.
     """
-    steps = _Steps(objective, optimizer, plateau, clip)
+    steps = _Steps(objective, optimizer, plateau, choice, clip)
 
     def compiled(method: Callable, **options: Any) -> Callable:
         @functools.wraps(method)
@@ -116,6 +139,7 @@ class _Steps:
     objective: Objective
     optimizer: optax.GradientTransformation
     plateau: optax.GradientTransformationExtraArgs | None
+    choice: Choice
     clip: float
 
     def create_state(self, params: Any) -> tuple[TrainState, Best]:
@@ -148,17 +172,16 @@ class _Steps:
         self, state: TrainState, best: Best, totals: Totals, member: Member, epoch
     ) -> tuple[TrainState, Best, dict[str, Float[Array, " members"]]]:
         """Keeps the better parameters, steps the plateau; also gives the epoch's metrics."""
-        train, validation = _means(state.totals), _means(totals)
+        train = jax.vmap(self._scores)(state.totals, member.weights)
+        validation = jax.vmap(self._scores)(totals, member.weights)
         record = {f"train/{name}": value for name, value in train.items()}
         record |= {f"validation/{name}": value for name, value in validation.items()}
-        loss = jax.vmap(self.objective.validation_loss)(validation, member.weights)
-        record["validation/loss"] = loss
-        record["train/loss"] = jax.vmap(self.objective.validation_loss)(train, member.weights)
         if self.plateau is not None:
             record["learning_rate_scale"] = state.plateau.scale
-            state = state.replace(plateau=jax.vmap(self._reduce)(state.plateau, loss))
+            state = state.replace(plateau=jax.vmap(self._reduce)(state.plateau, validation["loss"]))
         state = state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
-        return state, _keep_better(best, state.params, loss, epoch), record
+        value = self.choice.value(validation, self.objective.tasks)
+        return state, _keep_better(best, state.params, value, epoch, self.choice.patience), record
 
     def _create_state(self, params: Any) -> tuple[TrainState, Best]:
         names = (*self.objective.metrics, GRADIENT)
@@ -190,7 +213,7 @@ class _Steps:
             state.step + 1,
             jax.tree.map(jnp.add, state.totals, metrics),
         )
-        # A member with fewer batches than others stands still in the steps it has none for.
+        # A member with fewer batches than others is not updated in steps where it has no batch.
         active = batch.mask.any()
         return jax.tree.map(partial(jnp.where, active), after, state), jnp.where(active, value, 0.0)
 
@@ -210,6 +233,10 @@ class _Steps:
             "mask": batch.mask,
         }
 
+    def _scores(self, totals: Metrics, weights: dict[str, Any]) -> dict[str, Float[Array, ""]]:
+        means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
+        return self.objective.scores(means, weights)
+
     def _reduce(self, plateau: Any, loss: Float[Array, ""]) -> Any:
         return self.plateau.update({}, plateau, value=loss)[1]
 
@@ -221,18 +248,18 @@ def _over_members(function, carry, member: Member, data: Resident | None, xs: An
     return jax.vmap(function)(carry, member, xs)
 
 
-def _means(totals: Totals) -> dict[str, Float[Array, " members"]]:
-    return {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
-
-
-def _keep_better(best: Best, params: Any, loss: Float[Array, " members"], epoch) -> Best:
-    better = loss < best.loss
+def _keep_better(
+    best: Best, params: Any, value: Float[Array, " members"], epoch: Any, patience: int
+) -> Best:
+    better = value < best.value
+    if patience:  # whatever other members still train for
+        better &= epoch - best.epoch <= patience
 
     def choose(new, old):
         return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - 1)), new, old)
 
     return Best(
         jax.tree.map(choose, params, best.params),
-        jnp.minimum(loss, best.loss),
+        jnp.where(better, value, best.value),
         jnp.where(better, epoch, best.epoch),
     )

@@ -8,31 +8,32 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
-from ml_collections import ConfigDict
 
 from sersl_jax import sharding
+from sersl_jax.config import Config, FinetuneConfig, PretrainConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.training.input_pipeline import Feed, Resident, Step, Storage, plan_epoch, read_batch
 from sersl_jax.training.normaliser import Normaliser
 from sersl_jax.training.objectives import Objective
 from sersl_jax.training.optimizer import create_optimizer, create_plateau
-from sersl_jax.training.step import Member, Program, Totals, create_program
+from sersl_jax.training.step import Choice, Member, Program, Totals, create_program
 
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained: independent members that share an objective and a corpus.
+    """What is trained: independent members that share an objective and a dataset.
 
     Attributes:
       stage: `pretrain` or `finetune`; `config.<stage>` says how.
-      names: of the members, for records and messages.
+      names: of the members, for metrics and messages.
       objective: what is minimised.
-      corpus, storage: the examples and how their inputs are kept.
-      resident: the inputs in memory, or None to stream them from disk.
+      dataset: the examples.
+      inputs: how their inputs are kept, and all of them in memory, or None to stream from disk.
       train, validation: each member's examples; the latter choose its best epoch.
       normalisers: each member's, over its training speakers.
       weights: of each task's loss, per member.
       seeds: of each member's own randomness.
+      select: the validation metric that chooses the best epoch: loss, macro_f1 or accuracy.
       initial: parameters to start from, with a leading axis of members; None for fresh ones.
       frozen: parameter paths that stay as they are.
       info: stored with the checkpoint: what is needed to use the model.
@@ -41,25 +42,29 @@ class Training:
     stage: str
     names: Sequence[str]
     objective: Objective
-    corpus: Dataset
-    storage: Storage
-    resident: Resident | None
+    dataset: Dataset
+    inputs: tuple[Storage, Resident | None]
     train: Sequence[Int[np.ndarray, " _"]]
     validation: Sequence[Int[np.ndarray, " _"]]
     normalisers: Normaliser
     weights: Mapping[str, Float[np.ndarray, " members"]]
     seeds: Sequence[int]
+    select: str = "loss"
     initial: Any = None
     frozen: Sequence[str] = ()
     info: Mapping[str, Any] = field(default_factory=dict)
 
+    def stage_of(self, config: Config) -> PretrainConfig | FinetuneConfig:
+        """The fields of this training's stage."""
+        return config.pretrain if self.stage == "pretrain" else config.finetune
+
 
 @dataclass(frozen=True)
-class Engine:
-    """A training on the devices: its program, data and plans. Made by `create_engine`."""
+class Trainer:
+    """A training on the devices: its program, data and plans. Made by `create_trainer`."""
 
     training: Training
-    config: ConfigDict
+    config: Config
     program: Program
     feed: Feed
     member: Member
@@ -79,9 +84,9 @@ class Engine:
 
     def plan_once(self, members: Sequence[Int[np.ndarray, " _"]]) -> list[Step]:
         """Steps that see each member's examples exactly once, in order of length."""
-        corpus, stage = self.training.corpus, self.config[self.training.stage]
-        bucket = self.config.data.bucket[corpus.input_name]
-        return plan_epoch(members, corpus.lengths, stage.batch_size, bucket, None, None)
+        lengths, stage = self.training.dataset.lengths, self.training.stage_of(self.config)
+        bucket = _bucket(self.training, self.config)
+        return plan_epoch(members, lengths, stage.batch_size, bucket, None, None)
 
     def totals(self, params: Any, members: Sequence[Int[np.ndarray, " _"]]) -> Totals:
         """Metrics summed over each member's examples."""
@@ -109,18 +114,17 @@ class Engine:
         return [np.stack([rows[int(i)] for i in m]) for rows, m in zip(found, members, strict=True)]
 
 
-def create_engine(training: Training, config: ConfigDict, program: Program | None = None) -> Engine:
+def create_trainer(training: Training, config: Config, program: Program | None = None) -> Trainer:
     """Puts a training on all devices of all processes; compiles at first use.
 
     `program` is that of another training that differs in its members alone; it is taken over
     where it was made for as many, and as many steps if the learning rate depends on them.
     """
-    stage = config[training.stage]
+    stage = training.stage_of(config)
+    storage, resident = training.inputs
     mesh = sharding.create_mesh(len(training.names), stage.batch_size)
     keys = [jax.random.key_data(_key(config, seed)) for seed in training.seeds]
-    member = Member(
-        training.storage.relative(training.normalisers), dict(training.weights), np.stack(keys)
-    )
+    member = Member(storage.relative(training.normalisers), dict(training.weights), np.stack(keys))
     steps_per_epoch = len(_plan(training, config, 0))
     num_steps = stage.steps or stage.epochs * steps_per_epoch
     on_plateau = stage.optimizer.schedule == "plateau"
@@ -130,22 +134,23 @@ def create_engine(training: Training, config: ConfigDict, program: Program | Non
             training.objective,
             create_optimizer(stage.optimizer, num_steps, training.frozen),
             create_plateau(stage.optimizer) if on_plateau else None,
+            Choice(training.select, stage.patience),
             config.data.normaliser_clip,
             mesh,
             planned,
         )
-    resident = training.resident and sharding.put(training.resident, mesh)
-    most = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
-    feed = Feed(training.corpus, training.storage, resident, mesh, most)
+    resident = resident and sharding.put(resident, mesh)
+    max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
+    feed = Feed(storage, resident, mesh, max_steps)
     member = sharding.put(member, mesh, "member")
-    return Engine(training, config, program, feed, member, num_steps, steps_per_epoch)
+    return Trainer(training, config, program, feed, member, num_steps, steps_per_epoch)
 
 
-def fresh_params(training: Training, config: ConfigDict) -> Any:
+def fresh_params(training: Training, config: Config) -> Any:
     """Freshly initialised parameters of all members, as host arrays."""
     first = _plan(training, config, 0)[0]
     one = Step(first.length, first.indices[:, :1])
-    batch = read_batch(training.corpus, training.storage, one)
+    batch = read_batch(training.inputs[0], one)
 
     def init(seed, inputs, lengths):
         inputs = inputs.astype(jnp.float32)
@@ -159,17 +164,22 @@ def fresh_params(training: Training, config: ConfigDict) -> Any:
     return jax.device_get(init(keys, batch.inputs, batch.lengths))
 
 
-def _plan(training: Training, config: ConfigDict, epoch: int) -> list[Step]:
+def _plan(training: Training, config: Config, epoch: int) -> list[Step]:
     """Each member's own permutation of its examples, one common order of steps."""
     return plan_epoch(
         training.train,
-        training.corpus.lengths,
-        config[training.stage].batch_size,
-        config.data.bucket[training.corpus.input_name],
+        training.dataset.lengths,
+        training.stage_of(config).batch_size,
+        _bucket(training, config),
         [np.random.default_rng([config.seed, epoch, seed]) for seed in training.seeds],
         np.random.default_rng([config.seed, epoch]),
     )
 
 
-def _key(config: ConfigDict, seed: int) -> Any:
+def _bucket(training: Training, config: Config) -> int:
+    bucket = config.data.bucket
+    return bucket.llds if training.dataset.input_name == "llds" else bucket.waveform
+
+
+def _key(config: Config, seed: int) -> Any:
     return jax.random.fold_in(jax.random.key(config.seed), seed)

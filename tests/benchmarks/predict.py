@@ -117,7 +117,7 @@ def _long(run: str, folder: Path) -> None:
 def _paper_run(folder: Path) -> str:
     """The paper's network with random parameters."""
     names = tuple(map(str, range(_MEMBERS.value)))
-    return str(trained_run.write_run(folder / "paper", trained_run.base.get_config(), names))
+    return str(trained_run.write_run(folder / "paper", methods.self_supervised("ssl1"), names))
 
 
 def _find_clips(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
+from sersl_jax import files
 from sersl_jax.evaluation import results
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.protocol import Split
@@ -99,5 +100,5 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        results.write_atomically(path, half)
+        files.write_atomically(path, half)
     assert path.read_text() == "old"

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sersl_jax
+from sersl_jax.config import create
 from sersl_jax.features import audio, llds, segments
 from sersl_jax.inference.windows import Cutter
 from sersl_jax.models.build import create_network
@@ -34,7 +35,7 @@ def values(prediction):
 def expected(waveform, member):
     """By the network as it is: one member, one clip, no padding."""
     found = checkpoint.read_model(trained_run() / "finetune" / "0-1")
-    model = found.info["config"]["model"]
+    model = create(found.info["config"]).model
     network = create_network(model, (Task("emotion", CLASSES),), "float32")
     params = jax.tree.map(lambda leaf: leaf[member], found.params)
     x = (llds.extract(waveform) - found.mean[member]) / found.std[member]
@@ -223,7 +224,7 @@ def test_own_classes_fine_tune_a_frozen_encoder_and_predict_as_tested(tmp_path, 
     frozen = {"init_from": str(trained_run()), "freeze": ("embed", "encoder")}
     chosen.finetune.update(frozen if embed == "llds" else {"init_from": ""})
     chosen.finetune.update({"num_splits": 1, "epochs": 1, "batch_size": 8})
-    experiment.run(chosen, tmp_path / "run")
+    experiment.run(create(chosen), tmp_path / "run")
 
     recognizer = sersl_jax.load(tmp_path / "run")
     assert recognizer.labels == ("bored", "keen", "tired")

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
 from sersl_jax.training.objectives import Multitask
@@ -21,9 +22,9 @@ TASKS = (
 
 
 def network(dtype="float32", **choices):
-    config = base.get_config().model
-    config.update(choices)
-    return create_network(config, TASKS, dtype)
+    config = methods.self_supervised("ssl1")
+    config.model.update(choices)
+    return create_network(create(config).model, TASKS, dtype)
 
 
 def small(**choices):

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.models.build import create_network
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.tasks import Task
@@ -21,11 +22,14 @@ def test_every_parameter_is_imported_in_shape():
 
 
 def test_imported_weights_fill_the_fine_tuned_network():
-    config = base.get_config().model
-    config.update({"embed": "waveform", "context": "base", "dim": 16, "num_layers": 2})
-    config.update({"num_heads": 2, "ffn_dim": 24})
-    config.wav2vec2.conv_widths = (12,) * 7
-    network = create_network(config, (Task("emotion", ("anger", "joy", "calm")),), "float32")
+    config = methods.self_supervised("ssl1")
+    config.stages = ("finetune",)
+    config.model.update({"embed": "waveform", "context": "base", "dim": 16, "num_layers": 2})
+    config.model.update({"num_heads": 2, "ffn_dim": 24})
+    config.model.wav2vec2.conv_widths = (12,) * 7
+    network = create_network(
+        create(config).model, (Task("emotion", ("anger", "joy", "calm")),), "float32"
+    )
     # The golden's positional convolution is narrower than the published one.
     network = network.clone(encoder=small.base_context())
     args = (jnp.zeros((1, 800)), jnp.array([800]), None)

@@ -15,7 +15,7 @@ from sersl_jax.training.objectives_wav2vec2 import Wav2Vec2
 # These tests compile much and compute little: unoptimised code is ready in a third of the time.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": "0"})
 FLOAT32 = jnp.dtype("float32")
-DROPOUT = {"embedding": 0.25, "residual": 0.1, "attention": 0.1, "ffn": 0.1}
+DROPOUT = {"embedding": 0.25, "output": 0.0, "residual": 0.1, "attention": 0.1, "ffn": 0.1}
 
 
 def embedding(dim=20, gradient_scale=0.1, width=8):
@@ -23,7 +23,7 @@ def embedding(dim=20, gradient_scale=0.1, width=8):
 
 
 def encoder(dim=20):
-    return Encoder(1, 2, 2 * dim, "free", False, True, "sinusoidal", DROPOUT, FLOAT32)
+    return Encoder(1, 2, 2 * dim, "free", "uniform", False, True, "sinusoidal", DROPOUT, FLOAT32)
 
 
 def base_context():

@@ -5,23 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sersl_jax.config import create
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.evaluation.splits import Split
-from sersl_jax.training import finetune, init_from, inputs
+from sersl_jax.training import init_from, inputs, testing
 from sersl_jax.training.normaliser import speaker_statistics
 from tests import made_up
 from tests.trained_run import trained_run
 
 
 def test_groups_that_were_begun_stay_as_they_are(tmp_path):
-    config = made_up.config()
-    config.finetune.parallel_members = 2
     splits = [Split(number, ("a",), ("b",), ("c",)) for number in range(7)]
 
     def sizes():
-        groups = finetune._groups(config, splits, made_up.corpus(), tmp_path)
-        assert [split for group in groups for split in group] == splits
-        return [len(group) for group in groups]
+        begun = testing.begun_groups(tmp_path, len(splits))
+        groups = testing.plan_groups(splits, begun, 2, tmp_path)
+        assert [split for group in groups for split in group.splits] == splits
+        return [len(group.splits) for group in groups]
 
     assert sizes() == [2, 2, 2, 1]
     (tmp_path / "0-2").mkdir()  # on a machine with room for three
@@ -32,17 +32,17 @@ def test_an_unfinished_model_is_no_start(tmp_path):
     run = shutil.copytree(trained_run(), tmp_path / "run")
     config = made_up.config()
     config.finetune.init_from = str(run)
-    assert init_from.read_start(config, tmp_path, "tiny").speakers == frozenset()
+    assert init_from.read_start(create(config), tmp_path, "tiny").speakers == frozenset()
     (file,) = run.glob("pretrain/*/info/metadata")
     file.write_text(json.dumps({**json.loads(file.read_text()), "finished": False}))
     with pytest.raises(ValueError, match="is not trained to its end yet"):
-        init_from.read_start(config, tmp_path, "tiny")
+        init_from.read_start(create(config), tmp_path, "tiny")
 
 
 def test_emotions_of_test_speakers_must_not_have_been_learnt():
     corpus = made_up.corpus()
     tested = np.flatnonzero(corpus.speaker_ids == "speaker1")
-    known = init_from.Pretrained({}, "runs/x", corpus.name, frozenset({"speaker0", "speaker1"}))
+    known = init_from.Start({}, "runs/x", corpus.name, frozenset({"speaker0", "speaker1"}))
     with pytest.raises(LeakError, match=r"runs/x has learnt the emotions of .*: speaker1"):
         known.check(corpus, tested, allowed=False)
     assert "speaker1" in known.check(corpus, tested, allowed=True)[0]
@@ -56,9 +56,9 @@ def test_another_pitch_window_than_the_datasets_is_refused(monkeypatch):
     config = made_up.config()
     config.finetune.dataset = "speech/crema_d"
     with pytest.raises(ValueError, match=r"pitch_window=0.032, not config.data.pitch_window=0.06"):
-        inputs.open_dataset(config, config.finetune)
+        inputs.open_dataset(create(config), create(config).finetune)
     config.data.pitch_window = 0.032
-    assert inputs.open_dataset(config, config.finetune) is corpus
+    assert inputs.open_dataset(create(config), create(config).finetune) is corpus
 
 
 def test_what_int32_cannot_count_is_streamed():
@@ -68,7 +68,7 @@ def test_what_int32_cannot_count_is_streamed():
     config = made_up.config()
     config.data.residency = "device"
     with pytest.raises(ValueError, match=r"longer than 2\^31 samples"):
-        inputs.create_inputs(config, long, statistics)
+        inputs.create_inputs(create(config), long, statistics)
     config.data.residency = "auto"
-    assert inputs.create_inputs(config, long, statistics)[2] is None
-    assert inputs.create_inputs(config, corpus, statistics)[2] is not None
+    assert inputs.create_inputs(create(config), long, statistics)[1] is None
+    assert inputs.create_inputs(create(config), corpus, statistics)[1] is not None

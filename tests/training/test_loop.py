@@ -15,8 +15,9 @@ import jax
 import numpy as np
 import pytest
 
+from sersl_jax.config import create
 from sersl_jax.training import checkpoint, loop, preemption
-from sersl_jax.training.trainer import create_engine
+from sersl_jax.training.trainer import create_trainer
 from tests import made_up
 from tests.trained_run import trained_run
 
@@ -30,7 +31,7 @@ def fit(directory: Path, training, program=None, **changes):
     config.data.update(changes)
     config.finetune.epochs = 2
     directory.mkdir(exist_ok=True)
-    return loop.fit(training, config, directory / "members", directory, program)
+    return loop.fit(training, create(config), directory / "members", directory, program)
 
 
 def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen:
@@ -73,14 +74,14 @@ def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
     _, best = together
     program = None
     for number in (0, 1, 2):
-        engine, alone = fit(tmp_path / str(number), made_up.training((number,)), program)
-        program = engine.program
+        trainer, alone = fit(tmp_path / str(number), made_up.training((number,)), program)
+        program = trainer.program
         ours = jax.tree.map(lambda leaf, n=number: leaf[n], best)
         # Not bitwise: XLA multiplies one matrix otherwise than three at once. Adam's first steps
         # divide by gradients near 0, which magnifies rounding in a few parameters.
         theirs = jax.tree.map(lambda leaf: leaf[0], alone)
         chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
-        np.testing.assert_allclose(ours.loss, theirs.loss, atol=1e-5)
+        np.testing.assert_allclose(ours.value, theirs.value, atol=1e-5)
         assert ours.epoch == theirs.epoch
 
 
@@ -106,28 +107,28 @@ def test_training_learns_what_there_is_to_learn(straight):
 
 
 def test_evaluation_scores_every_example_once(together):
-    engine, best = together
+    trainer, best = together
     members = [np.arange(13), np.arange(13, 60), np.array([5])]
-    totals = jax.device_get(engine.totals(best.params, members))
+    totals = jax.device_get(trainer.totals(best.params, members))
     assert totals["accuracy_emotion"][1].tolist() == [13.0, 47.0, 1.0]
-    logits = engine.logits(best.params, members, "emotion")
+    logits = trainer.logits(best.params, members, "emotion")
     assert [len(rows) for rows in logits] == [13, 47, 1]
-    reverse = engine.logits(best.params, [m[::-1] for m in members], "emotion")
+    reverse = trainer.logits(best.params, [m[::-1] for m in members], "emotion")
     for one, other in zip(logits, reverse, strict=True):
         np.testing.assert_allclose(one, other[::-1], atol=1e-5)
-    labels = engine.training.corpus.labels["emotion"]
+    labels = trainer.training.dataset.labels["emotion"]
     correct = [(x.argmax(axis=1) == labels[m]).sum() for x, m in zip(logits, members, strict=True)]
     assert totals["accuracy_emotion"][0].tolist() == correct
 
 
 def test_an_epoch_trains_on_each_members_examples_once():
-    engine = create_engine(made_up.training((0, 1)), made_up.config())
+    trainer = create_trainer(made_up.training((0, 1)), create(made_up.config()))
     for epoch in (0, 1):
-        indices = np.stack([step.indices for step in engine.plan(epoch)])
-        for member, examples in enumerate(engine.training.train):
+        indices = np.stack([step.indices for step in trainer.plan(epoch)])
+        for member, examples in enumerate(trainer.training.train):
             seen = indices[:, member][indices[:, member] >= 0]
             assert sorted(seen) == sorted(examples)
-    assert not np.array_equal(engine.plan(0)[0].indices, engine.plan(1)[0].indices)
+    assert not np.array_equal(trainer.plan(0)[0].indices, trainer.plan(1)[0].indices)
 
 
 @pytest.mark.parametrize("residency", ["device", "stream"])
@@ -159,7 +160,7 @@ def test_sigterm_ends_a_process_that_python_cannot_interrupt():
     """A sleep in C that starts again by itself stands for XLA's compiler."""
     program = """
 import ctypes
-from sersl_jax import termination
+from sersl_jax.training import preemption
 preemption.PATIENCE = 0.5
 preemption.Termination()
 print("ready", flush=True)
@@ -179,10 +180,10 @@ def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
 
     training = made_up.training((0, 1))
-    made = create_engine(training, made_up.config()).program
-    monkeypatch.setattr(loop, "create_engine", lambda training, config, _: create_engine(
+    made = create_trainer(training, create(made_up.config())).program
+    monkeypatch.setattr(loop, "create_trainer", lambda training, config, _: create_trainer(
         training, config, replace(made, run_steps=full)))  # fmt: skip
-    with pytest.raises(MemoryError, match=r"2 member\(s\).*lower finetune.parallel_members"):
+    with pytest.raises(MemoryError, match=r"2 member\(s\).*config.finetune.parallel_members=1"):
         fit(tmp_path, training)
 
 
@@ -244,9 +245,9 @@ def test_a_loss_that_is_not_finite_stops_with_member_and_step(tmp_path):
 def test_a_program_serves_trainings_of_the_same_schedule(schedule, same):
     config = made_up.config()
     config.finetune.optimizer.schedule = schedule
-    first = create_engine(made_up.training((0,)), config).program
+    first = create_trainer(made_up.training((0,)), create(config)).program
     config.finetune.epochs += 1
-    assert (create_engine(made_up.training((1,)), config, first).program is first) == same
+    assert (create_trainer(made_up.training((1,)), create(config), first).program is first) == same
 
 
 @pytest.mark.parametrize("changed", ["dataset", "speakers"])
@@ -254,7 +255,7 @@ def test_a_checkpoint_of_other_data_is_not_gone_on_with(changed):
     checkpoints = checkpoint.Checkpoints(trained_run() / "pretrain")
     info = {**checkpoint.read_model(trained_run() / "pretrain").info, changed: "other"}
     training = replace(made_up.training((0,)), names=info["names"], info=info)
-    with pytest.raises(ValueError, match=f"was begun on another {changed}: "):
+    with pytest.raises(ValueError, match=f"was started on another {changed}: "):
         checkpoints.restore(None, None, training)
 
 

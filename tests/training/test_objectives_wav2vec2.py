@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.training.objectives_wav2vec2 import WEIGHTS as DEFAULTS
 from sersl_jax.training.objectives_wav2vec2 import collapse_warning, create_wav2vec2
@@ -140,9 +141,10 @@ def test_collapse_is_reported_with_what_to_try():
 
 
 def test_configured_network_has_fairseqs_sizes():
-    config = base.get_config().model
-    config.embed = "waveform"
-    objective = create_wav2vec2(config, "float32")
+    config = methods.self_supervised("ssl1")
+    config.stages = ("finetune",)
+    config.model.embed = "waveform"
+    objective = create_wav2vec2(create(config).model, "float32")
     params = jax.eval_shape(objective.init, jax.random.key(0), batch())
     shapes = jax.tree.map(jnp.shape, params["head_contrastive"])
     assert shapes["mask_embedding"] == (130,)

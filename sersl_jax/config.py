@@ -1,0 +1,261 @@
+"""Every field of a run: its type, its range, and where the paper has it. Defaults are the paper's.
+
+Config files (`configs/`) change some of them in a ConfigDict; `create` checks it and makes these
+dataclasses of it, which all code takes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+
+from ml_collections import ConfigDict
+from pydantic import Field, TypeAdapter, ValidationError
+
+Count = Annotated[int, Field(ge=1)]
+Natural = Annotated[int, Field(ge=0)]  # 0 turns a field off
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+T = TypeVar("T")
+Free = Annotated[T, "free"]  # changes no results: may differ from start to start of a run
+
+
+class _Checked:
+    """A name that is no field is refused."""
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
+
+
+@dataclass(frozen=True)
+class DropoutConfig(_Checked):
+    """Probabilities that an activation is zeroed."""
+
+    embedding: Rate = 0.25  # on entering each stack (Sec. 4.3)
+    output: Rate = 0.0  # on what each stack gives
+    residual: Rate = 0.1  # Sec. 4.3
+    attention: Rate = 0.1
+    ffn: Rate = 0.1
+    head: Rate = 0.2
+
+
+@dataclass(frozen=True)
+class Wav2Vec2Config(_Checked):
+    """wav2vec 2.0 (Sec. 4.3; fairseq's base model); used where `model.embed` is "waveform"."""
+
+    conv_widths: tuple[Count, ...] = (512,) * 7
+    gradient_scale: NotNegative = 0.1  # of the gradient into the convolutions
+    groups: Count = 2
+    entries: Count = 320  # of each group's codebook
+    code_dim: Count = 256  # of both groups' entries side by side
+    contrast_dim: Count = 256  # where predictions meet codes
+    mask_probability: Share = 0.065  # that a span starts at a frame
+    mask_length: Count = 10  # frames
+    min_spans: Natural = 2
+    num_negatives: Count = 100
+    temperature: tuple[Positive, Positive, Positive] = (2.0, 0.5, 0.999995)  # first, last, decay
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
+    """The network (Fig. 2, Sec. 3.4)."""
+
+    embed: Literal["llds", "waveform"] = "llds"  # waveform: wav2vec 2.0's convolutions
+    # paper: both stacks | base: wav2vec 2.0's own layers (published weights)
+    context: Literal["paper", "base"] = "paper"
+    input_projection: bool = True  # Eq. 1's E
+    embed_scale: bool = True  # x sqrt(dim) on entering each stack
+    positions: Literal["sinusoidal", "none"] = "sinusoidal"  # first stack only (Eq. 1)
+    dim: Count = 130  # Sec. 4.2
+    num_layers: Count = 5  # a stack (Sec. 4.3)
+    num_heads: Count = 10  # Sec. 4.3
+    ffn_dim: Count = 520
+    # free: alpha and beta (Sec. 3.4) | tied: beta = 1 - alpha | plain
+    residual: Literal["free", "tied", "plain"] = "free"
+    alpha_init: Literal["uniform", "one"] = "uniform"  # uniform: U(0, 1), beta = 1 - alpha
+    causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
+    pooling: Literal["mean", "last"] = "mean"
+    dropout: DropoutConfig = DropoutConfig()
+    wav2vec2: Wav2Vec2Config = Wav2Vec2Config()
+
+    def __post_init__(self):
+        """Refuses a width that the heads do not divide."""
+        if self.dim % self.num_heads:
+            raise ValueError(
+                f"config.model.dim={self.dim} is no multiple of num_heads={self.num_heads}"
+            )
+
+
+@dataclass(frozen=True)
+class BucketConfig(_Checked):
+    """Lengths of batches are rounded up to a multiple of this."""
+
+    llds: Count = 32  # frames
+    waveform: Count = 16_000  # samples
+
+
+@dataclass(frozen=True)
+class DataConfig(_Checked):
+    """Prepared datasets and how inputs reach the network."""
+
+    # Where prepared datasets are; "": $SERSL_DATA_DIR or the user's cache folder.
+    data_dir: Free[str] = ""
+    # device: the dataset on the device | stream: from disk | auto: by size
+    residency: Free[Literal["auto", "device", "stream"]] = "auto"
+    bucket: BucketConfig = BucketConfig()
+    # Whose frames give the mean and SD of z-normalisation (Sec. 4.2 does not say): the training
+    # speakers' | each speaker's own | each clip's own. Stamped on all results.
+    normalise: Literal["train", "speaker", "utterance"] = "train"
+    normaliser_clip: NotNegative = 0.0  # clip z-normalised LLDs to +- this; 0: not (the paper)
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the LLDs kept on the device
+    steps_per_dispatch: Free[Natural] = 0  # 0: 1 on a CPU, 64 elsewhere
+    pitch_window: Positive = 0.060  # s; 0.032 is the literal reading of Sec. 4.2
+
+
+@dataclass(frozen=True)
+class OptimizerConfig(_Checked):
+    """Adam with clipped gradients (Sec. 4.3)."""
+
+    learning_rate: Positive = 7.25e-4  # Sec. 4.3, fine-tuning
+    # plateau: x plateau_factor after plateau_patience epochs without a better validation loss
+    # (Sec. 4.3) | linear: warm-up, then down to 0
+    schedule: Literal["plateau", "linear"] = "plateau"
+    warmup_steps: Natural = 0
+    plateau_factor: Share = 0.1
+    plateau_patience: Count = 5  # epochs
+    plateau_threshold: NotNegative = 1e-4  # relative
+    plateau_floor: NotNegative = 0.0  # the rate is not reduced below this share of the first one
+    clip_norm: NotNegative = 0.8  # 0: not clipped
+    beta1: Rate = 0.9
+    beta2: Rate = 0.999
+    eps: Positive = 1e-8
+    weight_decay: NotNegative = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig(_Checked):
+    """What both stages have."""
+
+    dataset: str
+    source: Free[str] = ""  # raw corpus; "": prepared already (or embedded)
+    epochs: Count
+    steps: Natural = 0  # 0: by epochs; else of the member with most batches
+    patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
+    batch_size: Count = 32  # Sec. 4.3
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(StageConfig):
+    """Pretext tasks, or wav2vec 2.0's contrastive task."""
+
+    dataset: str = "pretext/msp_face"
+    objective: Literal["multitask", "wav2vec2"] = "multitask"
+    # {method: {task: weight of its loss}}; one training a method, tasks not named weigh 0
+    members: dict[str, dict[str, float]] = field(default_factory=dict)
+    validation_fraction: Share = 0.1  # of the speakers
+    epochs: Count = 300  # Sec. 4.3
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)  # Sec. 4.3
+
+
+@dataclass(frozen=True)
+class LabelConfig(_Checked):
+    """Which of CREMA-D's labels is right; other corpora have one."""
+
+    # intended: the acted emotion, as in the paper's tables (docs/choices.md) | the plurality of
+    # raters who saw and heard, heard, or saw the clip
+    source: Literal["intended", "multimodal", "voice", "face"] = "intended"
+    targets: Literal["plurality", "soft"] = "plurality"  # soft: shares of votes
+    ties: Literal["random", "drop"] = "random"
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(StageConfig):
+    """Emotion recognition over the splits of a protocol."""
+
+    dataset: str = "speech/crema_d"
+    # pretrain: this run's | "": from scratch | a run's directory | a .safetensors of the published
+    # wav2vec 2.0 (configs/wav2vec2_base.py)
+    init_from: str = "pretrain"
+    freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
+    label: LabelConfig = LabelConfig()
+    protocol: str = "paper"  # paper | emosuperb | hicmae | leave_one_speaker_out | a .json
+    num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
+    allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
+    parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
+    epochs: Count = 5  # Sec. 4.3
+    select: Literal["loss", "macro_f1", "accuracy"] = "loss"  # of validation: the best epoch
+
+
+@dataclass(frozen=True)
+class Config(_Checked):
+    """A run."""
+
+    name: str = ""
+    seed: int = 0
+    stages: Free[tuple[Literal["pretrain", "finetune"], ...]] = ("pretrain", "finetune")
+    # Of products; bfloat16 keeps parameters, softmax and loss in float32.
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    profile: Free[bool] = False  # --profile: a trace of one dispatch of each training
+    checkpoint_seconds: Free[NotNegative] = 60.0  # at most this much work is lost
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+
+
+_CONFIG = TypeAdapter(Config)
+
+
+def create(config: ConfigDict | Mapping[str, Any]) -> Config:
+    """The checked config; raises ValueError that names each wrong field and what it may be."""
+    given = config.to_dict() if isinstance(config, ConfigDict) else config
+    try:
+        checked = _CONFIG.validate_python(given)
+    except ValidationError as error:
+        raise ValueError("; ".join(_message(dict(e)) for e in error.errors())) from None
+    _check_together(checked)
+    return checked
+
+
+def _check_together(config: Config) -> None:
+    """Refuses what each field allows, but not together."""
+    if not config.name:
+        raise ValueError("config.name is empty: it names the run and its default directory")
+    if not config.stages:
+        raise ValueError("config.stages is empty: take pretrain, finetune or both")
+    if "pretrain" not in config.stages:
+        return
+    if not config.pretrain.members:
+        raise ValueError("config.pretrain.members names no method: see configs/ssl1.py")
+    contrastive = config.pretrain.objective == "wav2vec2"
+    if contrastive != (config.model.embed == "waveform"):
+        raise ValueError(
+            f"config.pretrain.objective={config.pretrain.objective} does not go with "
+            f"config.model.embed={config.model.embed}: wav2vec2 needs waveform, multitask llds"
+        )
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "value_error":
+        return error["msg"].removeprefix("Value error, ")
+    name = ".".join(("config", *map(str, error["loc"])))
+    said = error["msg"].removeprefix("Input ")
+    return f"{name}={error['input']!r} {said}"
+
+
+def locked(config: Config) -> dict[str, Any]:
+    """The fields that change a run's results, by their paths: `finetune.epochs` ..."""
+    return _locked(config, "")
+
+
+def _locked(config: Any, prefix: str) -> dict[str, Any]:
+    found = {}
+    for name, kind in get_type_hints(type(config), include_extras=True).items():
+        value = getattr(config, name)
+        if is_dataclass(value):
+            found |= _locked(value, f"{prefix}{name}.")
+        elif "free" not in getattr(kind, "__metadata__", ()):
+            found[f"{prefix}{name}"] = value
+    return found

@@ -1,0 +1,30 @@
+"""What emotion recognition learns and what counts as right, by the label rule (Sec. 4.1)."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+
+from sersl_jax.config import LabelConfig
+from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.evaluation.label_rule import LabelRule, create_labels, soft_targets
+
+
+def apply_label_rule(
+    dataset: Dataset, config: LabelConfig
+) -> tuple[Dataset, Int[np.ndarray, " examples"], dict[str, Any]]:
+    """Applies the rule where the dataset has votes.
+
+    Returns the dataset with what is learnt (classes, or shares of votes), the class that counts as
+    right for each example (-1: the rule gives none), and the rule as results are stamped with it.
+    """
+    own = dataset.labels["emotion"]
+    if dataset.votes is None or not dataset.votes.any():
+        return dataset, own, {"source": "corpus"}
+    rule = LabelRule(config.source, config.targets, config.ties, config.seed)
+    clips = list(dataset.examples["clip"])
+    truth = create_labels(rule, dataset.votes, own, clips).astype(np.int32)
+    soft = rule.targets == "soft"
+    learnt = soft_targets(rule, dataset.votes).astype(np.float32) if soft else truth
+    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp()

@@ -1,0 +1,167 @@
+"""Groups of splits that are trained together: their test clips scored, their files, their plan."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+import scipy.special
+from jaxtyping import Float, Int
+
+from sersl_jax import files
+from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.evaluation import baselines, calibration, results
+from sersl_jax.evaluation.splits import Split
+from sersl_jax.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Group:
+    """Splits that are trained together and their directory (`finetune/0-1`).
+
+    `done`: it was tested already when the command started.
+    """
+
+    splits: Sequence[Split]
+    directory: Path
+    done: bool
+
+    def write(
+        self,
+        predictions: pd.DataFrame,
+        temperatures: Sequence[float],
+        lines: Mapping[str, pd.DataFrame],
+    ) -> None:
+        """Writes what testing gave; predictions.csv comes last and marks the group as done."""
+        files.write_text(self.directory / "temperatures.json", json.dumps(temperatures))
+        for name, frame in lines.items():
+            _write(self.directory / f"baseline_{name}.csv", frame)
+        _write(self.directory / "predictions.csv", predictions)
+
+    def read(self) -> pd.DataFrame:
+        """The predictions of the group's test clips."""
+        return _read(self.directory / "predictions.csv")
+
+
+def read_baselines(groups: Sequence[Group]) -> dict[str, pd.DataFrame]:
+    """Each reference line's predictions on all groups' splits."""
+    paths = [path for group in groups for path in sorted(group.directory.glob("baseline_*.csv"))]
+    names = list(dict.fromkeys(path.stem.removeprefix("baseline_") for path in paths))
+    return {
+        name: pd.concat([_read(path) for path in paths if path.stem == f"baseline_{name}"])
+        for name in names
+    }
+
+
+def _write(path: Path, frame: pd.DataFrame) -> None:
+    files.write_atomically(path, lambda file: frame.to_csv(file, index=False, float_format="%.7g"))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """All columns as text, but probabilities as numbers."""
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return frame.astype({name: float for name in frame if str(name).startswith("p_")})
+
+
+def begun_groups(directory: Path, num_splits: int) -> list[tuple[int, int]]:
+    """First and last split of every group on disk that is done or among the first `num_splits`."""
+    found = sorted(
+        (*map(int, path.name.split("-")), (path / "predictions.csv").exists())
+        for path in directory.glob("*-*")
+    )
+    return [(first, last) for first, last, done in found if done or first < num_splits]
+
+
+def plan_groups(
+    splits: Sequence[Split], begun: Sequence[tuple[int, int]], size: int, directory: Path
+) -> list[Group]:
+    """The groups on disk as they are, then the other splits, at most `size` together."""
+    bounds = list(begun)
+    first = bounds[-1][1] + 1 if bounds else 0
+    number = -(-(len(splits) - first) // size)  # of about the same size: one compiled program
+    for group in np.array_split(np.arange(first, len(splits)), max(number, 1)):
+        bounds += [(int(group[0]), int(group[-1]))] if len(group) else []
+    paths = [directory / f"{a}-{b}" for a, b in bounds]
+    return [
+        Group(splits[a : b + 1], path, (path / "predictions.csv").exists())
+        for (a, b), path in zip(bounds, paths, strict=True)
+    ]
+
+
+def test(
+    trainer: Trainer, params: Any, clips: pd.DataFrame, splits: Sequence[Split]
+) -> tuple[pd.DataFrame, list[float]]:
+    """Calibrates each member on its validation clips, then scores each of its test clips once.
+
+    Returns rows of `predictions.csv` and the members' temperatures.
+    """
+    (task,) = trainer.training.objective.tasks
+    truth = clips.set_index("example")["label"]
+    tested, chosen = [examples_of(clips, s, "test") for s in splits], trainer.training.validation
+    answers = zip(
+        splits, chosen, tested,
+        trainer.logits(params, chosen, task.name), trainer.logits(params, tested, task.name),
+        strict=True,
+    )  # fmt: skip
+    frames, temperatures = [], []
+    for split, known, unknown, known_logits, logits in answers:
+        numbers = np.array([task.classes.index(name) for name in truth[known]])
+        temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
+        p = scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1)
+        frames.append(_rows(split, clips, unknown, p, task.classes))
+    return pd.concat(frames, ignore_index=True), temperatures
+
+
+def _rows(
+    split: Split,
+    clips: pd.DataFrame,
+    examples: Int[np.ndarray, " clips"],
+    p: Float[np.ndarray, "clips classes"],
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    """Rows of `predictions.csv`: its columns, probabilities, then what else is known."""
+    frame = clips.set_index("example").loc[examples].reset_index(drop=True)
+    frame.insert(0, "split", split.seed)
+    frame.insert(4, "prediction", np.array(classes)[p.argmax(axis=1)])
+    columns = pd.DataFrame(p, columns=[f"p_{name}" for name in classes])
+    extra = frame.drop(columns=[*results.COLUMNS, "sha256"])
+    return pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1)
+
+
+def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndarray, "clips _"]:
+    """A single logit as two, of which softmax gives the same probabilities."""
+    return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
+
+
+def clip_table(dataset: Dataset, truth: Int[np.ndarray, " examples"]) -> pd.DataFrame:
+    """The clips with a label: its name, the speaker, what else is known, and the example."""
+    names = dataset.label_names["emotion"]
+    chosen = np.flatnonzero(truth >= 0)
+    examples = dataset.examples.iloc[chosen].reset_index(drop=True)
+    attributes = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
+    votes = {} if dataset.votes is None else baselines.vote_columns(dataset.votes[chosen], names)
+    table = examples[["clip", "speaker_id"]].assign(label=np.array(names)[truth[chosen]])
+    return pd.concat([table, attributes], axis=1).assign(
+        **votes, sha256=examples["sha256"], example=chosen
+    )
+
+
+def examples_of(clips: pd.DataFrame, split: Split, side: str) -> Int[np.ndarray, " examples"]:
+    """Positions in the dataset of one side's labelled clips."""
+    chosen = split.indices(side, list(clips["speaker_id"]), list(clips["clip"]))
+    return clips["example"].to_numpy()[chosen]
+
+
+def environment() -> dict[str, Any]:
+    """Versions and devices, for the results."""
+    device = jax.devices()[0]
+    packages = ("sersl_jax", "jax", "flax", "optax", "numpy")
+    return {
+        "versions": {name: version(name) for name in packages},
+        "device": f"{jax.device_count()} x {device.device_kind}",
+    }
