@@ -31,6 +31,7 @@ class _Checked:
 class DropoutConfig(_Checked):
     """Probabilities that an activation is zeroed."""
 
+    conv: Rate = 0.1  # after each convolution, where `model.embed` is "conv"
     embedding: Rate = 0.25  # on entering each stack (Sec. 4.3)
     output: Rate = 0.0  # on what each stack gives
     residual: Rate = 0.1  # Sec. 4.3
@@ -57,12 +58,22 @@ class Wav2Vec2Config(_Checked):
 
 
 @dataclass(frozen=True)
+class ConvConfig(_Checked):
+    """Convolutions over averaged LLD frames; used where `model.embed` is "conv"."""
+
+    stride: Count = 4  # frames that are averaged into one
+    center: bool = True  # subtracts each clip's own mean: less of the microphone is left
+    kernels: tuple[Count, ...] = (5, 3, 3)  # averaged frames
+
+
+@dataclass(frozen=True)
 class ModelConfig(_Checked):
     """The network (Fig. 2, Sec. 3.4)."""
 
-    embed: Literal["llds", "waveform"] = "llds"  # waveform: wav2vec 2.0's convolutions
-    # paper: both stacks | base: wav2vec 2.0's own layers (published weights)
-    context: Literal["paper", "base"] = "paper"
+    # llds: the paper's | conv: convolutions over LLDs | waveform: wav2vec 2.0's convolutions
+    embed: Literal["llds", "conv", "waveform"] = "llds"
+    # paper: both stacks | base: wav2vec 2.0's own layers (published weights) | none
+    context: Literal["paper", "base", "none"] = "paper"
     input_projection: bool = True  # Eq. 1's E
     embed_scale: bool = True  # x sqrt(dim) on entering each stack
     positions: Literal["sinusoidal", "none"] = "sinusoidal"  # first stack only (Eq. 1)
@@ -74,8 +85,9 @@ class ModelConfig(_Checked):
     residual: Literal["free", "tied", "plain"] = "free"
     alpha_init: Literal["uniform", "one"] = "uniform"  # uniform: U(0, 1), beta = 1 - alpha
     causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
-    pooling: Literal["mean", "last"] = "mean"
+    pooling: Literal["mean", "last", "statistics"] = "mean"  # statistics: mean and SD
     dropout: DropoutConfig = DropoutConfig()
+    conv: ConvConfig = ConvConfig()
     wav2vec2: Wav2Vec2Config = Wav2Vec2Config()
 
     def __post_init__(self):
@@ -84,6 +96,11 @@ class ModelConfig(_Checked):
             raise ValueError(
                 f"config.model.dim={self.dim} is no multiple of num_heads={self.num_heads}"
             )
+
+    @property
+    def input_name(self) -> Literal["llds", "waveform"]:
+        """What the network hears."""
+        return "waveform" if self.embed == "waveform" else "llds"
 
 
 @dataclass(frozen=True)
@@ -118,9 +135,10 @@ class OptimizerConfig(_Checked):
 
     learning_rate: Positive = 7.25e-4  # Sec. 4.3, fine-tuning
     # plateau: x plateau_factor after plateau_patience epochs without a better validation loss
-    # (Sec. 4.3) | linear: warm-up, then down to 0
-    schedule: Literal["plateau", "linear"] = "plateau"
+    # (Sec. 4.3) | linear, cosine: warm-up, then down to 0
+    schedule: Literal["plateau", "linear", "cosine"] = "plateau"
     warmup_steps: Natural = 0
+    warmup_share: Rate = 0.0  # of all steps, beside warmup_steps
     plateau_factor: Share = 0.1
     plateau_patience: Count = 5  # epochs
     plateau_threshold: NotNegative = 1e-4  # relative
@@ -129,7 +147,7 @@ class OptimizerConfig(_Checked):
     beta1: Rate = 0.9
     beta2: Rate = 0.999
     eps: Positive = 1e-8
-    weight_decay: NotNegative = 0.0
+    weight_decay: NotNegative = 0.0  # of matrices (AdamW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +161,10 @@ class StageConfig(_Checked):
     patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
     batch_size: Count = 32  # Sec. 4.3
     optimizer: OptimizerConfig = OptimizerConfig()
+    label_smoothing: Rate = 0.0
+    # Of the exponential moving average of the parameters, which then are validated, kept and
+    # tested in the place of the latest ones; 0: none.
+    ema_decay: Rate = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,14 @@ class Task:
             )
         return optax.safe_softmax_cross_entropy(logits, shares)
 
+    def smooth(self, labels: Labels, share: float) -> Num[Array, "batch *shares"]:
+        """Labels with `share` of their weight spread over all classes (label smoothing)."""
+        if not share:
+            return labels
+        number = len(self.classes)
+        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, number)
+        return (1 - share) * shares + share / number * shares.sum(axis=1, keepdims=True)
+
     def probabilities(self, logits: Float[Array, "batch outputs"]) -> Float[Array, "batch classes"]:
         """Probability of each class."""
         if self.num_outputs == 1:

@@ -3,6 +3,7 @@
 python -m tests.made_up --directory=DIR [--members=3] [--residency=stream]
 """
 
+import importlib
 import json
 import os
 from dataclasses import replace
@@ -13,7 +14,6 @@ import pandas as pd
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from sersl_jax import methods
 from sersl_jax.config import create
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.models.build import create_network
@@ -30,6 +30,7 @@ TASK = Task("emotion", CLASSES)
 _DIRECTORY = flags.DEFINE_string("directory", None, "Where the training goes.")
 _MEMBERS = flags.DEFINE_integer("members", 1, "Independent trainings.")
 _RESIDENCY = flags.DEFINE_enum("residency", "device", ["device", "stream"], "Where inputs are.")
+_METHOD = flags.DEFINE_string("method", "supervised", "A file of configs/.")
 _EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs.")
 _SAVE = flags.DEFINE_bool("save", False, "Save after every dispatch: a kill can come anywhere.")
 _COORDINATOR = flags.DEFINE_string("coordinator", None, "Address of the first process.")
@@ -37,8 +38,9 @@ _PROCESSES = flags.DEFINE_integer("processes", 1, "Number of processes.")
 _PROCESS = flags.DEFINE_integer("process", 0, "This process.")
 
 
-def config() -> ConfigDict:
-    config = methods.defaults()
+def config(method: str = "supervised") -> ConfigDict:
+    """A tiny network of `configs/supervised.py` or `configs/best.py`."""
+    config = importlib.import_module(f"configs.{method}").get_config()
     config.name = "made_up"
     config.stages = ("finetune",)
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
@@ -66,7 +68,9 @@ def corpus(number: int = 60, speakers: int = 6) -> Dataset:
     )  # fmt: skip
 
 
-def training(members=(0,), residency: str = "device", dtype: str = "float32") -> Training:
+def training(
+    members=(0,), residency: str = "device", dtype: str = "float32", method: str = "supervised"
+) -> Training:
     """Each member trains on other speakers; `members` are their numbers."""
     clips = corpus()
     statistics = speaker_statistics(clips)
@@ -81,7 +85,11 @@ def training(members=(0,), residency: str = "device", dtype: str = "float32") ->
     return Training(
         "finetune",
         [str(m) for m in members],
-        Multitask(create_network(create(config()).model, (TASK,), "float32"), (TASK,)),
+        Multitask(
+            create_network(create(config(method)).model, (TASK,), "float32"),
+            (TASK,),
+            config(method).finetune.label_smoothing,
+        ),
         clips,
         (storage, create_resident(storage) if residency == "device" else None),
         [of(names) for names in train_speakers],
@@ -98,11 +106,11 @@ def main(_) -> None:
         import jax
 
         jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
-    chosen = config()
+    chosen = config(_METHOD.value)
     chosen.finetune.epochs = _EPOCHS.value
     if _SAVE.value:
         chosen.checkpoint_seconds = 0.0
-    made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value)
+    made = training(tuple(range(_MEMBERS.value)), _RESIDENCY.value, method=_METHOD.value)
     directory = Path(_DIRECTORY.value)
     directory.mkdir(parents=True, exist_ok=True)
     made = replace(made, info={"of": os.getpid()})

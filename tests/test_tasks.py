@@ -50,7 +50,7 @@ def test_unknown_labels_and_padding_rows_change_nothing():
         "mask": jnp.array([True, True, True, False]),
     }
     weights = {"energy": jnp.float32(1.0), "emotion": jnp.float32(2.0)}
-    total, metrics = objective.loss(logits, batch, weights, None, jnp.int32(0))
+    total, metrics, _ = objective.loss(logits, batch, weights, None, jnp.int32(0))
     energy = TASKS["energy"].losses(logits["energy"], jnp.array([1, 0, 0, 1]))[jnp.array([0, 2])]
     emotion = EMOTION.losses(logits["emotion"], jnp.array([0, 2, 1, 0]))[1:3]
     np.testing.assert_allclose(total, energy.mean() + 2 * emotion.mean(), rtol=1e-6)

@@ -58,7 +58,7 @@ class Ensemble:
     @property
     def input_name(self) -> str:
         """What the network hears: `llds` or `waveform`."""
-        return self.config.model.embed
+        return self.config.model.input_name
 
     def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
         """Some of the members, by split name or number; None: all. Raises ValueError."""
@@ -130,7 +130,7 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
 
     def member(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
         x = inputs
-        if config.model.embed == "llds":
+        if config.model.input_name == "llds":
             x = (x - weights["mean"]) / weights["std"]
             x = jnp.clip(x, -clip, clip) if clip else x
             x = jnp.where(jnp.arange(x.shape[1])[:, None] < lengths[:, None, None], x, 0.0)

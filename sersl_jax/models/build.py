@@ -6,16 +6,19 @@ from dataclasses import asdict, replace
 import jax.numpy as jnp
 
 from sersl_jax.config import ModelConfig
+from sersl_jax.models.conv import ConvEmbedding
 from sersl_jax.models.ser import LldEmbedding, SerNet
-from sersl_jax.models.transformer import Encoder
+from sersl_jax.models.transformer import Encoder, Identity
 from sersl_jax.models.wav2vec2 import WaveformEmbedding
 from sersl_jax.models.wav2vec2_base import BaseContext
 from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
 from sersl_jax.tasks import Task
 
 
-def create_encoder(config: ModelConfig, dtype: str) -> Encoder | BaseContext:
-    """Both stacks, or wav2vec 2.0's own layers."""
+def create_encoder(config: ModelConfig, dtype: str) -> Encoder | BaseContext | Identity:
+    """Both stacks, wav2vec 2.0's own layers, or none."""
+    if config.context == "none":
+        return Identity()
     if config.context == "base":
         return BaseContext(
             config.num_layers, config.num_heads, config.ffn_dim, asdict(config.dropout),
@@ -35,8 +38,16 @@ def create_encoder(config: ModelConfig, dtype: str) -> Encoder | BaseContext:
     )
 
 
-def create_embedding(config: ModelConfig, dtype: str) -> LldEmbedding | WaveformEmbedding:
+def create_embedding(
+    config: ModelConfig, dtype: str
+) -> LldEmbedding | ConvEmbedding | WaveformEmbedding:
     """What turns inputs into the encoder's frames."""
+    if config.embed == "conv":
+        chosen = config.conv
+        return ConvEmbedding(
+            config.dim, chosen.kernels, chosen.stride, chosen.center, config.dropout.conv,
+            jnp.dtype(dtype),
+        )  # fmt: skip
     if config.embed == "llds":
         return LldEmbedding(config.dim, config.input_projection, jnp.dtype(dtype))
     return WaveformEmbedding(

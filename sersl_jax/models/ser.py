@@ -35,7 +35,16 @@ def last_pool(
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
 
-POOLING = {"mean": mean_pool, "last": last_pool}
+def statistics_pool(
+    x: Float[Array, "batch frames dim"], mask: Bool[Array, "batch frames"]
+) -> Float[Array, "batch both"]:
+    """Mean and standard deviation over valid frames, side by side, in float32."""
+    mean = mean_pool(x, mask)
+    variance = mean_pool((x - mean[:, None]) ** 2, mask)
+    return jnp.concatenate([mean, jnp.sqrt(variance + 1e-5)], axis=1)
+
+
+POOLING = {"mean": mean_pool, "last": last_pool, "statistics": statistics_pool}
 
 
 class LldEmbedding(nn.Module):

@@ -181,6 +181,14 @@ def _roots(
     return roots[:num_layers], roots[num_layers], roots[num_layers + 1]
 
 
+class Identity(nn.Module):
+    """No encoder: frames as they are."""
+
+    def __call__(self, x: Activations, mask: Mask, key: PRNGKeyArray | None) -> Activations:
+        """Gives `x`."""
+        return x
+
+
 class Encoder(nn.Module):
     """Both stacks (Fig. 2): plain self-attention, then layers with learnable residual scaling."""
 

@@ -172,7 +172,7 @@ class Recognition:
         return Training(
             stage="finetune",
             names=[str(split.seed) for split in splits],
-            objective=Multitask(network, (task,)),
+            objective=Multitask(network, (task,), stage.label_smoothing),
             dataset=self.dataset,
             inputs=self.inputs,
             train=train,

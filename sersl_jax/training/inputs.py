@@ -36,7 +36,7 @@ def open_dataset(config: Config, stage: StageConfig) -> Dataset:
         label_card.write(Path(builder.data_path))
     sharding.wait_for_all()
     names = stage.dataset.split(",")
-    found = [read_dataset(name.strip(), data_dir, config.model.embed) for name in names]
+    found = [read_dataset(name.strip(), data_dir, config.model.input_name) for name in names]
     for dataset in found:
         _check_pitch_window(dataset, config.data.pitch_window)
     return join(found)

@@ -18,11 +18,12 @@ from tqdm import tqdm
 from sersl_jax import sharding
 from sersl_jax.config import Config
 from sersl_jax.training import profiler
+from sersl_jax.training.best import Best
 from sersl_jax.training.checkpoint import Checkpoints
 from sersl_jax.training.metric_writer import MetricWriter
 from sersl_jax.training.optimizer import create_schedule
 from sersl_jax.training.preemption import EXIT_CODE, Termination
-from sersl_jax.training.step import Best, Program
+from sersl_jax.training.step import Program
 from sersl_jax.training.trainer import Trainer, Training, create_trainer, fresh_params
 
 
@@ -135,7 +136,7 @@ class _Loop:
         """Validates, keeps the best, lowers the learning rate on a plateau, writes the records."""
         trainer, training = self.trainer, self.training
         seconds, steps = time.monotonic() - self.start_time, self.step - self.first
-        totals = trainer.totals(self.state.params, training.validation)
+        totals = trainer.totals(self.state.chosen, training.validation)
         epoch = sharding.put(np.int32(self.epoch + 1), trainer.feed.mesh)
         self.state, self.best, record = trainer.program.end_epoch(
             self.state, self.best, totals, trainer.member, epoch
@@ -222,5 +223,5 @@ def _majority(labels: np.ndarray) -> float | None:
 
 def _residual_scales(params: Any) -> dict[str, Any]:
     """Stack 2's alpha and beta per member and layer, where there are any."""
-    blocks = params["encoder"].get("stack2", {}).get("blocks", {})
+    blocks = params.get("encoder", {}).get("stack2", {}).get("blocks", {})
     return {name: blocks[name] for name in ("alpha", "beta") if name in blocks}

@@ -50,9 +50,10 @@ class Objective(Protocol):
         weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Metrics]:
-        """Loss to differentiate, and metrics.
+    ) -> tuple[Float[Array, ""], Metrics, Params]:
+        """Loss to differentiate, metrics, and parameters that are measured instead of learnt.
 
+        The last are the next running statistics of batch normalisation, empty where there is none.
         `key=None` evaluates: no dropout, no sampling; there may be more metrics than in training.
         """
         ...
@@ -76,6 +77,7 @@ class Multitask:
 
     model: nn.Module
     tasks: tuple[Task, ...]
+    label_smoothing: float = 0.0  # in training alone
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -99,18 +101,19 @@ class Multitask:
         weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Metrics]:
+    ) -> tuple[Float[Array, ""], Metrics, Params]:
         """Mean over known labels within each task, then the weighted sum over tasks.
 
         In evaluation `confusion_<task>` [classes, classes] counts labels (rows) and predictions.
         """
-        logits = self.logits(params, batch, key)
+        logits, measured = self._apply(params, batch, key)
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
             labels = batch["labels"][task.name]
             scored = batch["mask"] & known(labels)
             count = scored.sum(dtype=jnp.float32)
-            loss = task.losses(logits[task.name], labels).sum(where=scored)
+            learnt = labels if key is None else task.smooth(labels, self.label_smoothing)
+            loss = task.losses(logits[task.name], learnt).sum(where=scored)
             predicted = task.probabilities(logits[task.name]).argmax(axis=1)
             correct = predicted == class_numbers(labels)
             total += weights[task.name] * loss / jnp.maximum(count, 1.0)
@@ -121,7 +124,16 @@ class Multitask:
                 cells = jax.nn.one_hot(class_numbers(labels) * number + predicted, number**2)
                 confusion = (cells * scored[:, None]).sum(axis=0).reshape(number, number)
                 metrics[f"confusion_{task.name}"] = (confusion, count)
-        return total, metrics
+        return total, metrics, measured
+
+    def _apply(
+        self, params: Params, batch: Inputs, key: PRNGKeyArray | None
+    ) -> tuple[dict[str, Float[Array, "batch outputs"]], Params]:
+        if key is None:
+            return self.logits(params, batch, None), {}
+        inputs = (batch["inputs"], batch["lengths"], key)
+        logits, sown = self.model.apply({"params": params}, *inputs, mutable=["measured"])
+        return logits, sown.get("measured", {})
 
     def warning(self, means: Mapping[str, Any]) -> str | None:
         """Nothing can go wrong silently here."""

@@ -77,7 +77,7 @@ class Wav2Vec2:
         weights: Weights,
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Metrics]:
+    ) -> tuple[Float[Array, ""], Metrics, Params]:
         """Loss a masked frame; with `key=None` masks and distractors are the same every time."""
         temperature = self.softmax_temperature(step)
         fixed = jax.random.key(0) if key is None else key
@@ -94,7 +94,7 @@ class Wav2Vec2:
         counts = contrastive.draw_distractors(draw_key, masked, self.num_negatives)
         losses, metrics = self.terms(out, masked, counts)
         metrics["temperature"] = (temperature, jnp.ones(()))
-        return sum((weights[n] * loss for n, loss in losses.items()), jnp.zeros(())), metrics
+        return sum((weights[n] * loss for n, loss in losses.items()), jnp.zeros(())), metrics, {}
 
     def softmax_temperature(self, step: Int[Array, ""]) -> Float[Array, ""]:
         """The Gumbel softmax's: max(2 * 0.999995^step, 0.5) in the base model."""

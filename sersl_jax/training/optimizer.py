@@ -16,15 +16,18 @@ def create_optimizer(
 
     Args:
       config: of the stage.
-      num_steps: of the whole stage; `schedule="linear"` is 0 there.
+      num_steps: of the whole stage; `schedule="linear"` and `"cosine"` end there at 0.
       frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
     """
     rate = create_schedule(config, num_steps)
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
-        optax.adamw(rate, config.beta1, config.beta2, config.eps, weight_decay=config.weight_decay),
+        optax.scale_by_adam(config.beta1, config.beta2, config.eps),
     )
     adam = optax.flatten(adam)  # one vector instead of dozens of arrays: less to compile and launch
+    if config.weight_decay:
+        adam = optax.chain(adam, optax.add_decayed_weights(config.weight_decay, _matrices))
+    adam = optax.chain(adam, optax.scale_by_learning_rate(rate))
     if not frozen:
         return adam
     return optax.partition(
@@ -35,11 +38,21 @@ def create_optimizer(
 def create_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
     """Learning rate by step; constant for "plateau", where the training loop scales the updates."""
     rate = config.learning_rate
-    if config.schedule != "linear":
+    if config.schedule == "plateau":
         return optax.constant_schedule(rate)
-    up = optax.linear_schedule(0.0, rate, config.warmup_steps)
-    down = optax.linear_schedule(rate, 0.0, max(num_steps - config.warmup_steps, 1))
-    return optax.join_schedules([up, down], [config.warmup_steps])
+    warmup = config.warmup_steps + round(config.warmup_share * num_steps)
+    left = max(num_steps - warmup, 1)
+    up = optax.linear_schedule(0.0, rate, warmup)
+    if config.schedule == "cosine":
+        down = optax.cosine_decay_schedule(rate, left)
+    else:
+        down = optax.linear_schedule(rate, 0.0, left)
+    return optax.join_schedules([up, down], [warmup])
+
+
+def _matrices(params: Any) -> Any:
+    """Which parameters decay: not biases, scales and statistics."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
 def create_plateau(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:

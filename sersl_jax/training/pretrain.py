@@ -67,7 +67,8 @@ def create_objective(config: Config, dataset: Dataset, names: Iterable[str]) -> 
     if config.pretrain.objective == "wav2vec2":
         return create_wav2vec2(config.model, config.dtype)
     tasks = _pretext_tasks(dataset, names)
-    return Multitask(create_network(config.model, tasks, config.dtype), tasks)
+    network = create_network(config.model, tasks, config.dtype)
+    return Multitask(network, tasks, config.pretrain.label_smoothing)
 
 
 def _pretext_tasks(dataset: Dataset, names: Iterable[str]) -> tuple[Task, ...]:

@@ -6,7 +6,7 @@ weights, learning rate and best parameters.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import struct
+from flax import struct, traverse_util
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from sersl_jax.tasks import Task
+from sersl_jax.training.best import Best, Choice, keep_better
 from sersl_jax.training.input_pipeline import Batch, Resident, normalise
 from sersl_jax.training.normaliser import Normaliser
 from sersl_jax.training.objectives import Metrics, Objective
@@ -44,38 +44,14 @@ class TrainState:
     params: Any
     opt_state: Any
     plateau: Any
+    average: Any  # of the parameters over steps, or None
     step: Any  # int [*members]
     totals: Any  # {metric: (total, count)} [*members]
 
-
-@struct.dataclass
-class Best:
-    """The parameters of the best epoch so far."""
-
-    params: Any
-    value: Any  # of what chooses it, lower is better [*members]
-    epoch: Any  # counted from 1; int [*members]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """How the best epoch is chosen.
-
-    Attributes:
-      select: the validation metric: loss, or the macro_f1 or accuracy of the only task.
-      patience: a member's training counts no more after so many epochs without a better one ("early
-        stopping criterion based on the development loss", Sec. 4.3); 0: it always counts.
-    """
-
-    select: str = "loss"
-    patience: int = 0
-
-    def value(self, scores: Mapping[str, Array], tasks: Sequence[Task]) -> Float[Array, " members"]:
-        """What is compared; lower is better."""
-        if self.select == "loss":
-            return scores["loss"]
-        (task,) = tasks
-        return -scores[f"{self.select}_{task.name}"]
+    @property
+    def chosen(self) -> Any:
+        """The parameters that are validated, kept and tested."""
+        return self.params if self.average is None else self.average
 
 
 @dataclass(frozen=True)
@@ -99,12 +75,14 @@ def create_program(
     clip: float,
     mesh: Mesh,
     num_steps: int | None = None,
+    ema_decay: float = 0.0,
+    frozen: Sequence[str] = (),
 ) -> Program:
     """Compiles (at first use) what a training does on the devices of `mesh`.
 
     `num_steps` is what `optimizer` was made for, None where that is the same for any number.
     """
-    steps = _Steps(objective, optimizer, plateau, choice, clip)
+    steps = _Steps(objective, optimizer, plateau, choice, clip, ema_decay, frozen)
 
     def compiled(method: Callable, **options: Any) -> Callable:
         @functools.wraps(method)
@@ -141,6 +119,8 @@ class _Steps:
     plateau: optax.GradientTransformationExtraArgs | None
     choice: Choice
     clip: float
+    ema_decay: float
+    frozen: Sequence[str]
 
     def create_state(self, params: Any) -> tuple[TrainState, Best]:
         return jax.vmap(self._create_state)(params)
@@ -181,7 +161,7 @@ class _Steps:
             state = state.replace(plateau=jax.vmap(self._reduce)(state.plateau, validation["loss"]))
         state = state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
         value = self.choice.value(validation, self.objective.tasks)
-        return state, _keep_better(best, state.params, value, epoch, self.choice.patience), record
+        return state, keep_better(best, state.chosen, value, epoch, self.choice.patience), record
 
     def _create_state(self, params: Any) -> tuple[TrainState, Best]:
         names = (*self.objective.metrics, GRADIENT)
@@ -189,6 +169,7 @@ class _Steps:
             params,
             self.optimizer.init(params),
             None if self.plateau is None else self.plateau.init(params),
+            jax.tree.map(jnp.copy, params) if self.ema_decay else None,
             jnp.zeros((), jnp.int32),
             {name: (jnp.zeros(()), jnp.zeros(())) for name in names},
         )
@@ -199,23 +180,47 @@ class _Steps:
 
         def loss(params):
             inputs = self._inputs(batch, member)
-            return self.objective.loss(params, inputs, member.weights, key, state.step)
+            value, metrics, measured = self.objective.loss(
+                params, inputs, member.weights, key, state.step
+            )
+            return value, (metrics, measured)
 
-        (value, metrics), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
+        (value, (metrics, measured)), gradient = jax.value_and_grad(loss, has_aux=True)(
+            state.params
+        )
         metrics[GRADIENT] = (optax.global_norm(gradient), jnp.ones(()))
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         if self.plateau is not None:
             updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
+        params = self._with_measured(optax.apply_updates(state.params, updates), measured)
         after = TrainState(
-            optax.apply_updates(state.params, updates),
+            params,
             opt_state,
             state.plateau,
+            self._average(state, params),
             state.step + 1,
             jax.tree.map(jnp.add, state.totals, metrics),
         )
         # A member with fewer batches than others is not updated in steps where it has no batch.
         active = batch.mask.any()
         return jax.tree.map(partial(jnp.where, active), after, state), jnp.where(active, value, 0.0)
+
+    def _with_measured(self, params: Any, measured: Any) -> Any:
+        """Puts running statistics in place, but for those of frozen parts."""
+        flat = {
+            path: value
+            for path, value in traverse_util.flatten_dict(measured, sep="/").items()
+            if not any(f"{path}/".startswith(f"{frozen}/") for frozen in self.frozen)
+        }
+        params = traverse_util.flatten_dict(params, sep="/") | flat
+        return traverse_util.unflatten_dict(params, sep="/")
+
+    def _average(self, state: TrainState, params: Any) -> Any:
+        """Exponential moving average; the first steps weigh more, so that it starts quickly."""
+        if state.average is None:
+            return None
+        decay = jnp.minimum(self.ema_decay, (1 + state.step) / (10 + state.step))
+        return optax.incremental_update(params, state.average, 1 - decay)
 
     def _eval_step(self, params: Any, member: Member, batch: Batch) -> Metrics:
         zero = jnp.zeros((), jnp.int32)
@@ -246,20 +251,3 @@ def _over_members(function, carry, member: Member, data: Resident | None, xs: An
     if data is not None:
         xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
     return jax.vmap(function)(carry, member, xs)
-
-
-def _keep_better(
-    best: Best, params: Any, value: Float[Array, " members"], epoch: Any, patience: int
-) -> Best:
-    better = value < best.value
-    if patience:  # whatever other members still train for
-        better &= epoch - best.epoch <= patience
-
-    def choose(new, old):
-        return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - 1)), new, old)
-
-    return Best(
-        jax.tree.map(choose, params, best.params),
-        jnp.where(better, value, best.value),
-        jnp.where(better, epoch, best.epoch),
-    )

@@ -12,11 +12,12 @@ from jaxtyping import Float, Int
 from sersl_jax import sharding
 from sersl_jax.config import Config, FinetuneConfig, PretrainConfig
 from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.training.best import Choice
 from sersl_jax.training.input_pipeline import Feed, Resident, Step, Storage, plan_epoch, read_batch
 from sersl_jax.training.normaliser import Normaliser
 from sersl_jax.training.objectives import Objective
 from sersl_jax.training.optimizer import create_optimizer, create_plateau
-from sersl_jax.training.step import Choice, Member, Program, Totals, create_program
+from sersl_jax.training.step import Member, Program, Totals, create_program
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,8 @@ def create_trainer(training: Training, config: Config, program: Program | None =
             config.data.normaliser_clip,
             mesh,
             planned,
+            stage.ema_decay,
+            training.frozen,
         )
     resident = resident and sharding.put(resident, mesh)
     max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)

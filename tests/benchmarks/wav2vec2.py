@@ -121,7 +121,7 @@ def pretrain(
         rows = jax.random.choice(key, len(train), (args.batch,), replace=False)
         loss = partial(objective.loss, batch=as_batch(train[rows]), weights=weights)
         (_, metrics), gradient = jax.value_and_grad(
-            lambda p: loss(p, key=key, step=number), has_aux=True
+            lambda p: loss(p, key=key, step=number)[:2], has_aux=True
         )(params)
         updates, state = optimizer.update(gradient, state, params)
         return optax.apply_updates(params, updates), state, metrics

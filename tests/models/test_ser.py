@@ -54,7 +54,7 @@ def test_outputs_and_gradients_equal_the_pytorch_reference(variant):
     @jax.jit
     def evaluate(params):
         def loss(params):
-            value, _ = objective.loss(params, batch(x, lengths, y), ones, None, jnp.int32(0))
+            value, _, _ = objective.loss(params, batch(x, lengths, y), ones, None, jnp.int32(0))
             return value
 
         return objective.logits(params, batch(x, lengths, y), None), jax.value_and_grad(loss)(

@@ -26,8 +26,8 @@ LOGS: dict[int, Path] = {}
 VOLATILE = ("time", "examples_per_second")
 
 
-def fit(directory: Path, training, program=None, **changes):
-    config = made_up.config()
+def fit(directory: Path, training, program=None, method="supervised", **changes):
+    config = made_up.config(method)
     config.data.update(changes)
     config.finetune.epochs = 2
     directory.mkdir(exist_ok=True)
@@ -85,6 +85,32 @@ def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
         assert ours.epoch == theirs.epoch
 
 
+@pytest.fixture(scope="module")
+def best_together(tmp_path_factory):
+    """`together` with convolutions, batch normalisation, averaged weights and a cosine."""
+    members = made_up.training((0, 1), method="best")
+    return fit(tmp_path_factory.mktemp("best"), members, method="best")
+
+
+def test_a_member_of_two_equals_the_same_member_alone_with_batch_normalisation(
+    best_together, tmp_path
+):
+    members = made_up.training((1,), method="best")
+    _, alone = fit(tmp_path, members, method="best")
+    ours = jax.tree.map(lambda leaf: leaf[1], best_together[1])
+    theirs = jax.tree.map(lambda leaf: leaf[0], alone)
+    chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
+    statistics = ours.params["embed"]["norm_0"]
+    assert np.abs(statistics["mean"]).max() > 0.01  # measured, not as they were at the start
+    assert np.abs(statistics["variance"] - 1).max() > 0.01
+
+
+def test_batch_normalisation_and_averages_stream_alike(best_together, tmp_path):
+    members = made_up.training((0, 1), "stream", method="best")
+    _, streamed = fit(tmp_path / "stream", members, best_together[0].program, method="best")
+    chex.assert_trees_all_equal(jax.device_get(streamed), jax.device_get(best_together[1]))
+
+
 def test_streaming_gives_the_same_parameters_as_device_resident_data(together, tmp_path):
     members = made_up.training((0, 1, 2), "stream")
     _, streamed = fit(tmp_path / "stream", members, together[0].program)
@@ -131,10 +157,25 @@ def test_an_epoch_trains_on_each_members_examples_once():
     assert not np.array_equal(trainer.plan(0)[0].indices, trainer.plan(1)[0].indices)
 
 
+@pytest.fixture(scope="module")
+def straight_best(tmp_path_factory):
+    """Two members of `configs/best.py` trained in one go."""
+    directory = tmp_path_factory.mktemp("straight_best")
+    finish(start(directory, "--members=2", "--method=best"))
+    return directory
+
+
+def test_averages_and_running_statistics_survive_a_kill(straight_best, tmp_path):
+    kill_and_compare(straight_best, tmp_path, "--members=2", "--save", "--method=best")
+
+
 @pytest.mark.parametrize("residency", ["device", "stream"])
 def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, residency):
-    luck = random.Random(residency)
-    arguments = ("--members=3", "--save", f"--residency={residency}")
+    kill_and_compare(straight, tmp_path, "--members=3", "--save", f"--residency={residency}")
+
+
+def kill_and_compare(straight: Path, tmp_path: Path, *arguments: str) -> None:
+    luck = random.Random(arguments[-1])
     for _ in range(2):
         process = start(tmp_path, *arguments)
         wait_for_checkpoint(tmp_path, process)

@@ -29,7 +29,7 @@ def batch(rows=3, seed=0):
 
 
 def loss(params, batch, key):
-    return OBJECTIVE.loss(params, batch, WEIGHTS, key, ZERO)
+    return OBJECTIVE.loss(params, batch, WEIGHTS, key, ZERO)[:2]
 
 
 train = small.jit(jax.value_and_grad(loss, has_aux=True))
@@ -151,6 +151,8 @@ def test_configured_network_has_fairseqs_sizes():
     assert shapes["quantizer"]["codebook"] == (2, 320, 128)
     assert shapes["project_context"]["kernel"] == (130, 256)
     assert shapes["project_targets"]["kernel"] == (256, 256)
-    _, metrics = jax.eval_shape(objective.loss, params, batch(), WEIGHTS, jax.random.key(0), ZERO)
+    _, metrics, _ = jax.eval_shape(
+        objective.loss, params, batch(), WEIGHTS, jax.random.key(0), ZERO
+    )
     assert {"codebook_perplexity_1", "codebook_perplexity_2"} < metrics.keys()
     assert objective.mask_probability * objective.mask_length == pytest.approx(0.65)

@@ -1,0 +1,60 @@
+"""The best epoch of each member: how it is chosen, and its parameters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Float
+
+from sersl_jax.tasks import Task
+
+
+@struct.dataclass
+class Best:
+    """The parameters of the best epoch so far."""
+
+    params: Any
+    value: Any  # of what chooses it, lower is better [*members]
+    epoch: Any  # counted from 1; int [*members]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How the best epoch is chosen.
+
+    Attributes:
+      select: the validation metric: loss, or the macro_f1 or accuracy of the only task.
+      patience: a member's training counts no more after so many epochs without a better one ("early
+        stopping criterion based on the development loss", Sec. 4.3); 0: it always counts.
+    """
+
+    select: str = "loss"
+    patience: int = 0
+
+    def value(self, scores: Mapping[str, Array], tasks: Sequence[Task]) -> Float[Array, " members"]:
+        """What is compared; lower is better."""
+        if self.select == "loss":
+            return scores["loss"]
+        (task,) = tasks
+        return -scores[f"{self.select}_{task.name}"]
+
+
+def keep_better(
+    best: Best, params: Any, value: Float[Array, " members"], epoch: Any, patience: int
+) -> Best:
+    """The better parameters of each member, chosen by `value`; see `Choice`."""
+    better = value < best.value
+    if patience:  # whatever other members still train for
+        better &= epoch - best.epoch <= patience
+
+    def choose(new, old):
+        return jnp.where(better.reshape(better.shape + (1,) * (new.ndim - 1)), new, old)
+
+    return Best(
+        jax.tree.map(choose, params, best.params),
+        jnp.where(better, value, best.value),
+        jnp.where(better, epoch, best.epoch),
+    )
