@@ -150,6 +150,16 @@ class OptimizerConfig(_Checked):
     weight_decay: NotNegative = 0.0  # of matrices (AdamW)
 
 
+@dataclass(frozen=True)
+class AugmentConfig(_Checked):
+    """Masks over training batches of LLDs (training/augmentation.py)."""
+
+    time_masks: Natural = 0  # a clip
+    time_width: Natural = 24  # frames at most
+    llds_masks: Natural = 0  # a clip
+    llds_width: Natural = 8  # descriptors at most
+
+
 @dataclass(frozen=True, kw_only=True)
 class StageConfig(_Checked):
     """What both stages have."""
@@ -161,6 +171,7 @@ class StageConfig(_Checked):
     patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
     batch_size: Count = 32  # Sec. 4.3
     optimizer: OptimizerConfig = OptimizerConfig()
+    augment: AugmentConfig = AugmentConfig()
     label_smoothing: Rate = 0.0
     # Of the exponential moving average of the parameters, which then are validated, kept and
     # tested in the place of the latest ones; 0: none.

@@ -30,7 +30,7 @@ from sersl_jax.training.inputs import create_inputs, describe, open_dataset
 from sersl_jax.training.loop import fit
 from sersl_jax.training.normaliser import SpeakerStatistics, speaker_statistics, stack
 from sersl_jax.training.objectives import Multitask
-from sersl_jax.training.step import Program
+from sersl_jax.training.program import Program
 from sersl_jax.training.targets import apply_label_rule
 from sersl_jax.training.testing import Group
 from sersl_jax.training.trainer import Training, fresh_params

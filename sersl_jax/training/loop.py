@@ -23,7 +23,7 @@ from sersl_jax.training.checkpoint import Checkpoints
 from sersl_jax.training.metric_writer import MetricWriter
 from sersl_jax.training.optimizer import create_schedule
 from sersl_jax.training.preemption import EXIT_CODE, Termination
-from sersl_jax.training.step import Program
+from sersl_jax.training.program import Program
 from sersl_jax.training.trainer import Trainer, Training, create_trainer, fresh_params
 
 

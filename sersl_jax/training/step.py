@@ -1,12 +1,11 @@
-"""The compiled parts of the training loop: many steps a dispatch, evaluation, end of an epoch.
+"""The parts of the training loop that are compiled: steps, evaluation, the end of an epoch.
 
 A member is one independent training (a split, an ablation). All arrays of the state have a leading
 axis of members; one program trains them together, each with its own examples, normaliser, task
 weights, learning rate and best parameters.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct, traverse_util
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from sersl_jax.config import AugmentConfig
+from sersl_jax.training.augmentation import augment
 from sersl_jax.training.best import Best, Choice, keep_better
 from sersl_jax.training.input_pipeline import Batch, Resident, normalise
 from sersl_jax.training.normaliser import Normaliser
@@ -55,64 +55,18 @@ class TrainState:
 
 
 @dataclass(frozen=True)
-class Program:
-    """The compiled functions of one training on one mesh; see `create_program`."""
+class Steps:
+    """What `Program` compiles. Public methods take all members, the others one.
 
-    mesh: Mesh
-    num_steps: int | None  # that the learning rate's schedule was made for
-    create_state: Callable[..., tuple[TrainState, Best]]
-    run_steps: Callable[..., tuple[TrainState, Float[Array, " members"]]]
-    evaluate: Callable[..., Totals]
-    end_epoch: Callable[..., tuple[TrainState, Best, dict[str, Float[Array, " members"]]]]
-    predict: Callable[..., dict[str, Float[Array, "members batch outputs"]]]
-
-
-def create_program(
-    objective: Objective,
-    optimizer: optax.GradientTransformation,
-    plateau: optax.GradientTransformationExtraArgs | None,
-    choice: Choice,
-    clip: float,
-    mesh: Mesh,
-    num_steps: int | None = None,
-    ema_decay: float = 0.0,
-    frozen: Sequence[str] = (),
-) -> Program:
-    """Compiles (at first use) what a training does on the devices of `mesh`.
-
-    `num_steps` is what `optimizer` was made for, None where that is the same for any number.
+    Attributes:
+      objective: what is minimised.
+      optimizer, plateau: of `optimizer.py`; `plateau` is None for other schedules.
+      choice: how the best epoch is chosen.
+      clip: of z-normalised LLDs, 0 for none.
+      ema_decay: of the average of the parameters, 0 for none.
+      augment: of training batches.
+      frozen: parameter paths whose running statistics stay as they are.
     """
-    steps = _Steps(objective, optimizer, plateau, choice, clip, ema_decay, frozen)
-
-    def compiled(method: Callable, **options: Any) -> Callable:
-        @functools.wraps(method)
-        def on_mesh(*args, **kwargs):
-            with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
-                return method(*args, **kwargs)
-
-        return jax.jit(on_mesh, compiler_options=_compiler_options(), **options)
-
-    return Program(
-        mesh,
-        num_steps,
-        compiled(steps.create_state),
-        compiled(steps.run_steps, static_argnames="size", donate_argnums=0),
-        compiled(steps.evaluate, static_argnames="size"),
-        compiled(steps.end_epoch, donate_argnums=(0, 1)),
-        compiled(steps.predict, static_argnames="size"),
-    )
-
-
-def _compiler_options() -> dict[str, str] | None:
-    """By default XLA runs independent products at once on a CPU, which is slower on few cores."""
-    if jax.default_backend() != "cpu":
-        return None
-    return {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
-
-
-@dataclass(frozen=True)
-class _Steps:
-    """What `Program` compiles. Public methods take all members, the others one."""
 
     objective: Objective
     optimizer: optax.GradientTransformation
@@ -120,9 +74,11 @@ class _Steps:
     choice: Choice
     clip: float
     ema_decay: float
+    augment: AugmentConfig
     frozen: Sequence[str]
 
     def create_state(self, params: Any) -> tuple[TrainState, Best]:
+        """The state before the first step."""
         return jax.vmap(self._create_state)(params)
 
     def run_steps(
@@ -143,9 +99,11 @@ class _Steps:
         return state, losses / count
 
     def evaluate(self, params, member: Member, data: Resident | None, xs: Any, size: int) -> Totals:
+        """Metrics of one batch, summed."""
         return _over_members(self._eval_step, params, member, data, xs, size)
 
     def predict(self, params, member: Member, data: Resident | None, xs: Any, size: int):
+        """Logits of one batch."""
         return _over_members(self._logits, params, member, data, xs, size)
 
     def end_epoch(
@@ -179,7 +137,7 @@ class _Steps:
         key = jax.random.fold_in(jax.random.wrap_key_data(member.key), state.step)
 
         def loss(params):
-            inputs = self._inputs(batch, member)
+            inputs = self._augmented(self._inputs(batch, member), key)
             value, metrics, measured = self.objective.loss(
                 params, inputs, member.weights, key, state.step
             )
@@ -192,7 +150,7 @@ class _Steps:
         updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
         if self.plateau is not None:
             updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
-        params = self._with_measured(optax.apply_updates(state.params, updates), measured)
+        params = with_measured(optax.apply_updates(state.params, updates), measured, self.frozen)
         after = TrainState(
             params,
             opt_state,
@@ -204,16 +162,6 @@ class _Steps:
         # A member with fewer batches than others is not updated in steps where it has no batch.
         active = batch.mask.any()
         return jax.tree.map(partial(jnp.where, active), after, state), jnp.where(active, value, 0.0)
-
-    def _with_measured(self, params: Any, measured: Any) -> Any:
-        """Puts running statistics in place, but for those of frozen parts."""
-        flat = {
-            path: value
-            for path, value in traverse_util.flatten_dict(measured, sep="/").items()
-            if not any(f"{path}/".startswith(f"{frozen}/") for frozen in self.frozen)
-        }
-        params = traverse_util.flatten_dict(params, sep="/") | flat
-        return traverse_util.unflatten_dict(params, sep="/")
 
     def _average(self, state: TrainState, params: Any) -> Any:
         """Exponential moving average; the first steps weigh more, so that it starts quickly."""
@@ -238,6 +186,13 @@ class _Steps:
             "mask": batch.mask,
         }
 
+    def _augmented(self, inputs: dict[str, Any], key: Any) -> dict[str, Any]:
+        if inputs["inputs"].ndim < 3:  # waveforms
+            return inputs
+        own = jax.random.fold_in(key, 1)  # dropout's keys are split from `key`
+        x = augment(inputs["inputs"], inputs["lengths"], self.augment, own)
+        return {**inputs, "inputs": x}
+
     def _scores(self, totals: Metrics, weights: dict[str, Any]) -> dict[str, Float[Array, ""]]:
         means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
         return self.objective.scores(means, weights)
@@ -251,3 +206,13 @@ def _over_members(function, carry, member: Member, data: Resident | None, xs: An
     if data is not None:
         xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
     return jax.vmap(function)(carry, member, xs)
+
+
+def with_measured(params: Any, measured: Any, frozen: Sequence[str]) -> Any:
+    """Puts running statistics in the place of the old ones, but for those of frozen parts."""
+    new = {
+        path: value
+        for path, value in traverse_util.flatten_dict(measured, sep="/").items()
+        if not any(f"{path}/".startswith(f"{part}/") for part in frozen)
+    }
+    return traverse_util.unflatten_dict(traverse_util.flatten_dict(params, sep="/") | new, sep="/")

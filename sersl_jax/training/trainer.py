@@ -17,7 +17,8 @@ from sersl_jax.training.input_pipeline import Feed, Resident, Step, Storage, pla
 from sersl_jax.training.normaliser import Normaliser
 from sersl_jax.training.objectives import Objective
 from sersl_jax.training.optimizer import create_optimizer, create_plateau
-from sersl_jax.training.step import Member, Program, Totals, create_program
+from sersl_jax.training.program import Program, create_program
+from sersl_jax.training.step import Member, Steps, Totals
 
 
 @dataclass(frozen=True)
@@ -131,17 +132,17 @@ def create_trainer(training: Training, config: Config, program: Program | None =
     on_plateau = stage.optimizer.schedule == "plateau"
     planned = None if on_plateau else num_steps
     if program is None or (program.mesh, program.num_steps) != (mesh, planned):
-        program = create_program(
+        steps = Steps(
             training.objective,
             create_optimizer(stage.optimizer, num_steps, training.frozen),
             create_plateau(stage.optimizer) if on_plateau else None,
             Choice(training.select, stage.patience),
             config.data.normaliser_clip,
-            mesh,
-            planned,
             stage.ema_decay,
+            stage.augment,
             training.frozen,
         )
+        program = create_program(steps, mesh, planned)
     resident = resident and sharding.put(resident, mesh)
     max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
     feed = Feed(storage, resident, mesh, max_steps)

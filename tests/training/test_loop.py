@@ -101,7 +101,7 @@ def test_a_member_of_two_equals_the_same_member_alone_with_batch_normalisation(
     theirs = jax.tree.map(lambda leaf: leaf[0], alone)
     chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
     statistics = ours.params["embed"]["norm_0"]
-    assert np.abs(statistics["mean"]).max() > 0.01  # measured, not as they were at the start
+    assert np.abs(statistics["mean"]).max() > 1e-3  # measured, not as they were at the start
     assert np.abs(statistics["variance"] - 1).max() > 0.01
 
 
