@@ -4,8 +4,6 @@ Automatic differentiation of the softmax and of dropout keeps and moves several 
 scores; this one keeps none: the weights are computed, and the dropout mask is drawn, once more.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
@@ -28,8 +26,7 @@ def attend(
     return _attend(q * width**-0.5, k, v, allowed, rate, root).transpose(1, 0, 2)[..., :width]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _attend(q: Heads, k: Heads, v: Heads, allowed, rate: float, root) -> Heads:
+def _weighted_values(q: Heads, k: Heads, v: Heads, allowed, rate: float, root) -> Heads:
     return jnp.einsum("hqk,hkd->hqd", dropout(_weights(q, k, allowed), rate, root), v)
 
 
@@ -57,4 +54,5 @@ def _backward(rate: float, saved, d_out: Heads):
     return d_q, d_k, d_v, None, None
 
 
+_attend = jax.custom_vjp(_weighted_values, nondiff_argnums=(4,))
 _attend.defvjp(_forward, _backward)

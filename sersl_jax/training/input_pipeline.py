@@ -173,7 +173,7 @@ def read_batch(storage: Storage, step: Step) -> Batch:
     first = storage.read(0)
     inputs = np.zeros((*indices.shape, step.length, *first.shape[1:]), first.dtype)
     for place in np.argwhere(indices >= 0):
-        x = storage.read(indices[tuple(place)])
+        x = storage.read(int(indices[tuple(place)]))
         inputs[tuple(place)][: len(x)] = x
     rows = np.maximum(indices, 0)
     mask = indices >= 0
