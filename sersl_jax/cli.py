@@ -33,7 +33,7 @@ def run(
     app.run(guarded, flags_parser=_parse)
 
 
-def _parse(argv: Sequence[str]) -> list[str]:
+def _parse(argv: list[str]) -> list[str]:
     """absl's own parsing; a config field that does not exist is one line, too."""
     try:
         return app.parse_flags_with_usage(argv)

@@ -18,6 +18,16 @@ PRETEXT_TASKS = {
     "ssl5": ("energy",),
 }
 
+_DEMO = {
+    "data": {"bucket": {"llds": 64}},
+    "pretrain": {
+        "dataset": "pretext/synthetic",
+        "epochs": 3,
+        "optimizer": {"learning_rate": 3e-4},  # 12 steps an epoch, not 3,427
+    },
+    "finetune": {"dataset": "speech/synthetic", "epochs": 3, "num_splits": 2},
+}
+
 
 def defaults(argument: str = "demo") -> ConfigDict:
     """Every field.
@@ -30,16 +40,13 @@ def defaults(argument: str = "demo") -> ConfigDict:
         raise ValueError(f"config argument {argument!r} is neither demo nor paper")
     config = ConfigDict(asdict(Config()))
     if argument == "demo":
-        config.data.bucket.llds = 64
-        config.pretrain.update({"dataset": "pretext/synthetic", "epochs": 3})
-        config.pretrain.optimizer.learning_rate = 3e-4  # 12 steps an epoch, not 3,427
-        config.finetune.update({"dataset": "speech/synthetic", "epochs": 3, "num_splits": 2})
+        config.update(_DEMO)
     return config
 
 
 def self_supervised(name: str, argument: str = "demo") -> ConfigDict:
     """A method of Table 3: pre-trained on its pretext tasks, each with weight 1."""
     config = defaults(argument)
-    config.name = name
-    config.pretrain.members = {name: dict.fromkeys(PRETEXT_TASKS[name], 1.0)}
+    members = {name: dict.fromkeys(PRETEXT_TASKS[name], 1.0)}
+    config.update({"name": name, "pretrain": {"members": members}})
     return config

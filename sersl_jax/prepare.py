@@ -4,6 +4,7 @@ The same command after an interruption continues where it stopped.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import flags
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     if given.pop("dry_run"):
         print(preparation.dry_run(**given))
     else:
-        label_card.write(preparation.prepare(**given).data_path)
+        label_card.write(Path(preparation.prepare(**given).data_path))
 
 
 if __name__ == "__main__":

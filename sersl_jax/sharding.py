@@ -3,12 +3,15 @@
 import itertools
 import math
 import os
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from orbax.checkpoint import multihost
+
+T = TypeVar("T")
 
 
 def use_cores(*batch_sizes: int) -> None:
@@ -23,7 +26,7 @@ def use_cores(*batch_sizes: int) -> None:
     jax.config.update("jax_num_cpu_devices", cores)
 
 
-def in_turn(out):
+def in_turn(out: T) -> T:
     """On CPU devices, waits for `out`; for programs that do not wait for each other's results.
 
     Several of them at once fill the pool of threads with halves that wait for their other halves'
@@ -49,14 +52,14 @@ def create_mesh(num_members: int, batch_size: int) -> Mesh:
     )
 
 
-def put(tree, mesh: Mesh, *axes: str | None):
+def put(tree: Any, mesh: Mesh, *axes: str | None) -> Any:
     """Places host arrays on the mesh, leading dimensions divided over `axes`.
 
     Every process holds the whole host array and keeps its devices' parts.
     """
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
 
-    def place(leaf):
+    def place(leaf: Any) -> jax.Array:
         if jax.process_count() == 1:
             return jax.device_put(leaf, sharding)
         leaf = np.asarray(leaf)
@@ -66,7 +69,7 @@ def put(tree, mesh: Mesh, *axes: str | None):
     return jax.tree.map(place, tree)
 
 
-def fetch(tree):
+def fetch(tree: Any) -> Any:
     """Host copies of arrays that are spread over devices and processes."""
     if jax.process_count() == 1:
         return jax.device_get(tree)

@@ -181,7 +181,9 @@ def process_map(workers: int) -> Map:
         measured = joblib.Parallel(workers, return_as="generator")(
             joblib.delayed(function)(clip) for clip in clips
         )
-        bar = tqdm(measured, "measure", len(clips), unit="clip", disable=None, smoothing=0.05)
+        bar: tqdm[Any] = tqdm(
+            measured, "measure", len(clips), unit="clip", disable=None, smoothing=0.05
+        )
         try:
             return list(bar)
         except BrokenProcessPool:

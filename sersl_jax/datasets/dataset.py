@@ -5,12 +5,14 @@ Lengths are in frames for LLDs and in samples for waveforms.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Num, Shaped
 
+from sersl_jax.datasets import identity
 from sersl_jax.datasets import load as load_builder
 
 INPUTS = ("llds", "waveform")
@@ -58,7 +60,7 @@ def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
     Raises ValueError where the dataset was prepared without `input_name`, or as tfrecord files.
     """
     builder = load_builder(name, data_dir)
-    metadata = dict(builder.info.metadata)
+    metadata = identity.read_metadata(Path(builder.data_path))
     if input_name not in metadata["features"]:
         raise ValueError(
             f"dataset {name} holds no {input_name}: prepare it with --features=llds,{input_name}"
@@ -68,7 +70,8 @@ def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
             f"dataset {name} is in tfrecord files, for tf.data: prepare it in another --data_dir "
             "without --file_format to train on it"
         )
-    source = builder.as_data_source("train")
+    # TFDS hides the signature behind a decorator.
+    source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
     rows, lengths = [], []
     for example in source:
         lengths.append(len(example[input_name]))

@@ -150,6 +150,7 @@ def _digest(path: Path, size: int, mtime: int) -> str:
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
+    # NumPy declares `allow_pickle` beside the arrays: a name that no array here has.
     np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
     files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 

@@ -78,7 +78,9 @@ def _rewrite(
 def _read(shard: Path) -> Iterator[Any]:
     reader = ArrayRecordReader(str(shard))
     for _ in range(reader.num_records()):
-        yield tf_example_pb2.Example.FromString(reader.read())  # pyright: ignore
+        # protobuf makes the class when it is imported.
+        example = tf_example_pb2.Example  # pyright: ignore[reportAttributeAccessIssue]
+        yield example.FromString(reader.read())
     reader.close()
 
 

@@ -35,12 +35,14 @@ def summarise(folder: Path) -> dict[str, Any]:
     """Reads everything but the features of every example."""
     builder = tfds.builder_from_directory(str(folder))
     metadata = identity.read_metadata(folder)
+    # TFDS hides the signatures of both methods behind a decorator.
     if metadata["file_format"] == "tfrecord":
         import tensorflow as tf
 
         tf.config.set_visible_devices([], "GPU")  # JAX's
-        source = tfds.as_numpy(builder.as_dataset(split="train"))
-    else:  # TFDS hides the signature behind a decorator
+        dataset = builder.as_dataset(split="train")  # pyright: ignore[reportCallIssue]
+        source = tfds.as_numpy(dataset)
+    else:
         source = builder.as_data_source("train")  # pyright: ignore[reportCallIssue]
     examples = [_without_features(example) for example in cast(Iterable[dict], source)]
     lines = ledger.read(folder / ledger.NAME)

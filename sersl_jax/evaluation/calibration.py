@@ -2,7 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.optimize import minimize_scalar
+from scipy.optimize import fminbound
 from scipy.special import log_softmax
 
 
@@ -16,5 +16,4 @@ def fit_temperature(
         scaled = log_softmax(logits / np.exp(log_temperature), axis=1)
         return -float(scaled[np.arange(len(labels)), labels].mean())
 
-    bounds = (np.log(0.05), np.log(20.0))
-    return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
+    return float(np.exp(fminbound(loss, np.log(0.05), np.log(20.0))))

@@ -4,8 +4,6 @@ Automatic differentiation of the softmax and of dropout keeps and moves several 
 scores; this one keeps none: the weights are computed, and the dropout mask is drawn, once more.
 """
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, UInt32
@@ -13,13 +11,16 @@ from jaxtyping import Array, Bool, Float, UInt32
 from sersl_jax.models.dropout import dropout
 
 Heads = Float[Array, "heads frames width"]
+Allowed = Bool[Array, "frames frames"]
+Root = UInt32[Array, ""] | None
+Saved = tuple[Heads, Heads, Heads, Heads, Allowed, Root]
 
 
 def attend(
     qkv: Float[Array, "frames 3 heads width"],
-    allowed: Bool[Array, "frames frames"],
+    allowed: Allowed,
     rate: float,
-    root: UInt32[Array, ""] | None,
+    root: Root,
 ) -> Float[Array, "frames heads width"]:
     """Attention of every head; `rate` of the weights are dropped. Softmax is in float32."""
     width = qkv.shape[-1]
@@ -28,22 +29,25 @@ def attend(
     return _attend(q * width**-0.5, k, v, allowed, rate, root).transpose(1, 0, 2)[..., :width]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _attend(q: Heads, k: Heads, v: Heads, allowed, rate: float, root) -> Heads:
+def _weighted_values(
+    q: Heads, k: Heads, v: Heads, allowed: Allowed, rate: float, root: Root
+) -> Heads:
     return jnp.einsum("hqk,hkd->hqd", dropout(_weights(q, k, allowed), rate, root), v)
 
 
-def _weights(q: Heads, k: Heads, allowed) -> Float[Array, "heads frames frames"]:
+def _weights(q: Heads, k: Heads, allowed: Allowed) -> Float[Array, "heads frames frames"]:
     scores = jnp.einsum("hqd,hkd->hqk", q, k, preferred_element_type=jnp.float32)
     return jax.nn.softmax(jnp.where(allowed, scores, -1e30), axis=-1).astype(q.dtype)
 
 
-def _forward(q: Heads, k: Heads, v: Heads, allowed, rate: float, root):
+def _forward(
+    q: Heads, k: Heads, v: Heads, allowed: Allowed, rate: float, root: Root
+) -> tuple[Heads, Saved]:
     out = _attend(q, k, v, allowed, rate, root)
     return out, (q, k, v, out, allowed, root)
 
 
-def _backward(rate: float, saved, d_out: Heads):
+def _backward(rate: float, saved: Saved, d_out: Heads) -> tuple[Heads, Heads, Heads, None, None]:
     q, k, v, out, allowed, root = saved
     weights = _weights(q, k, allowed)
     d_v = jnp.einsum("hqk,hqd->hkd", dropout(weights, rate, root), d_out)
@@ -57,4 +61,5 @@ def _backward(rate: float, saved, d_out: Heads):
     return d_q, d_k, d_v, None, None
 
 
+_attend = jax.custom_vjp(_weighted_values, nondiff_argnums=(4,))
 _attend.defvjp(_forward, _backward)

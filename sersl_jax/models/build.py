@@ -50,6 +50,10 @@ def create_embedding(
         )  # fmt: skip
     if config.embed == "llds":
         return LldEmbedding(config.dim, config.input_projection, jnp.dtype(dtype))
+    return _create_waveform_embedding(config, dtype)
+
+
+def _create_waveform_embedding(config: ModelConfig, dtype: str) -> WaveformEmbedding:
     return WaveformEmbedding(
         config.dim,
         config.wav2vec2.conv_widths,
@@ -74,7 +78,7 @@ def create_pretrain_network(config: ModelConfig, dtype: str) -> PretrainNet:
     """wav2vec 2.0's network around the same encoder, which is never causal here."""
     chosen = config.wav2vec2
     return PretrainNet(
-        create_embedding(config, dtype),
+        _create_waveform_embedding(config, dtype),
         create_encoder(replace(config, causal=False), dtype),
         ContrastiveHead(
             config.dim, chosen.groups, chosen.entries, chosen.code_dim, chosen.contrast_dim,

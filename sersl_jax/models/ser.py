@@ -140,10 +140,10 @@ class SerNet(nn.Module):
         key: PRNGKeyArray | None,
     ) -> Logits:
         """Logits of every task; `key` drives dropout, and `None` turns it off."""
-        keys = (None,) * 2 if key is None else jax.random.split(key)
-        z = self.represent(inputs, lengths, keys[0])
+        key, head_key = (None, None) if key is None else jax.random.split(key)
+        z = self.represent(inputs, lengths, key)
         folded = {
-            name: None if keys[1] is None else jax.random.fold_in(keys[1], index)
+            name: None if head_key is None else jax.random.fold_in(head_key, index)
             for index, name in enumerate(sorted(self.heads))
         }
         return {name: head(z, folded[name]) for name, head in self._heads.items()}

@@ -60,7 +60,8 @@ class SelfAttention(nn.Module):
         )(x).reshape(batch, frames, 3, self.num_heads, dim // self.num_heads)
         roots = None if root is None else split(root, batch)
         heads = _over_sequences(
-            lambda sequence: attend(*sequence[:2], self.dropout, sequence[2]), (qkv, allowed, roots)
+            lambda xs: attend(qkv=xs[0], allowed=xs[1], rate=self.dropout, root=xs[2]),
+            (qkv, allowed, roots),
         )
         return nn.Dense(dim, kernel_init=uniform_fan_in, dtype=self.dtype, name="out")(
             heads.reshape(batch, frames, dim)
@@ -162,7 +163,7 @@ class Stack(nn.Module):
             Block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, 0),
+            in_axes=(nn.broadcast, 0),  # pyright: ignore[reportArgumentType]  # a tuple is right
             length=self.num_layers,
         )(
             self.num_heads, self.ffn_dim, self.residual, self.alpha_init, self.dropout, self.dtype,

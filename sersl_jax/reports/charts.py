@@ -136,7 +136,12 @@ def intervals(rows: Sequence[Interval], label: str, x_label: str, zero: bool = F
     return _svg(parts, label, f"0 0 {WIDTH:.0f} {height:.0f}")
 
 
-def _frame(lines: Iterable[Line], dots: Iterable[Dot], x_range, y_range) -> _Frame:
+def _frame(
+    lines: Iterable[Line],
+    dots: Iterable[Dot],
+    x_range: tuple[float, float] | None,
+    y_range: tuple[float, float] | None,
+) -> _Frame:
     x = [*(v for line in lines for v in line.x), *(dot.x for dot in dots)] or [0.0, 1.0]
     y = [*(v for line in lines for v in line.y), *(dot.y for dot in dots)]
     y = [value for value in y if math.isfinite(value)] or [0.0, 1.0]
@@ -181,7 +186,10 @@ def _number(value: float, percent: bool) -> str:
 
 
 def _svg(
-    parts: Iterable[str], label: str, box: str = f"0 0 {WIDTH:.0f} {HEIGHT:.0f}", kind="chart"
+    parts: Iterable[str],
+    label: str,
+    box: str = f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
+    kind: str = "chart",
 ) -> str:
     return (
         f'<svg class="{kind}" viewBox="{box}" role="img" aria-label="{escape(label)}">'

@@ -101,7 +101,9 @@ def details(summary: str, content: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{content}</details>" if content else ""
 
 
-def heat(classes: Sequence[str], shares: Sequence[Sequence[float]], counts) -> str:
+def heat(
+    classes: Sequence[str], shares: Sequence[Sequence[float]], counts: Sequence[Sequence[float]]
+) -> str:
     """A confusion matrix, rows adding up to 1; the darker, the more."""
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)
     rows = []

@@ -26,7 +26,7 @@ def classes(run: runs.Run) -> str:
     ]
     confusion = html.figure(
         "Confusion matrix",
-        html.heat(run.classes, shares.tolist(), total),
+        html.heat(run.classes, shares.tolist(), total.tolist()),
         "Row: the label. Column: what the model said. Per cent of the row, over the test clips of "
         "all splits; the framed diagonal is each class's recall.",
     )

@@ -43,7 +43,9 @@ class Member:
         losses = self.values("validation/loss")
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
 
-    def line(self, key: str, name: str, color: int, style: str = "", dot: bool = False):
+    def line(
+        self, key: str, name: str, color: int, style: str = "", dot: bool = False
+    ) -> charts.Line:
         """A curve over the epochs, with the chosen epoch marked if asked for."""
         chosen = self.chosen if dot else None
         return charts.Line(

@@ -139,9 +139,10 @@ def read_model(path: str | Path) -> Checkpoint:
     if info.get("version") != VERSION:
         raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
     handler = ocp.PyTreeCheckpointHandler()  # a checkpointer warns of metadata that we don't write
-    stored = dict(handler.metadata(latest / "model"))
+    folder: Any = latest / "model"  # orbax's types know no paths but those of etils
+    stored = handler.metadata(folder).tree
     on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), stored)
-    model = handler.restore(latest / "model", args=ocp.args.PyTreeRestore(restore_args=on_host))
+    model = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=on_host))
     return Checkpoint(model["params"], model["mean"], model["std"], info)
 
 

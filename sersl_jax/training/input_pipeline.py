@@ -12,7 +12,6 @@ from typing import Any
 import grain
 import jax
 import jax.numpy as jnp
-import ml_dtypes
 import numpy as np
 from flax import struct
 from jax.sharding import Mesh
@@ -150,9 +149,8 @@ def create_storage(
 ) -> Storage:
     """float32 or bfloat16 storage of a dataset."""
     base = statistics.normaliser(sorted(statistics.count))
-    kind = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.float32
     speakers = {name: statistics.normaliser([name]) for name in statistics.count}
-    return Storage(dataset, base, kind, scope, speakers if scope == "speaker" else {})
+    return Storage(dataset, base, jnp.dtype(dtype), scope, speakers if scope == "speaker" else {})
 
 
 def create_resident(storage: Storage) -> Resident:
@@ -173,7 +171,7 @@ def read_batch(storage: Storage, step: Step) -> Batch:
     first = storage.read(0)
     inputs = np.zeros((*indices.shape, step.length, *first.shape[1:]), first.dtype)
     for place in np.argwhere(indices >= 0):
-        x = storage.read(indices[tuple(place)])
+        x = storage.read(int(indices[tuple(place)]))
         inputs[tuple(place)][: len(x)] = x
     rows = np.maximum(indices, 0)
     mask = indices >= 0

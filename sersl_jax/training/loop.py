@@ -174,7 +174,7 @@ class _Loop:
     def _check_finite(self, losses: Float[np.ndarray, " members"]) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
         if len(bad):
-            names = ", ".join(self.training.names[i] for i in bad)
+            names = ", ".join(self.training.names[i] for i in bad.tolist())
             raise DivergedError(
                 f"the loss is not finite: stage {self.training.stage}, member {names}, epoch "
                 f"{self.epoch + 1}, step {self.step}; last good checkpoint: "
@@ -205,7 +205,9 @@ def _rows(
         row = {"stage": training.stage, "member": member, "name": name, "epoch": epoch}
         row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
         row |= {key: float(values[member]) for key, values in record.items()}
-        row["learning_rate"] = float(schedule(row["step"])) * row.pop("learning_rate_scale", 1.0)
+        row["learning_rate"] = float(np.asarray(schedule(row["step"]))) * row.pop(
+            "learning_rate_scale", 1.0
+        )
         for task, labels in training.dataset.labels.items():
             share = _majority(labels[training.validation[member]])
             if f"validation/accuracy_{task}" in row and share is not None:

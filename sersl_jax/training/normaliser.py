@@ -53,8 +53,11 @@ class SpeakerStatistics:
 
     def normaliser(self, speakers: Sequence[str]) -> Normaliser:
         """Over the frames of `speakers`."""
-        sums = ([of[s] for s in speakers] for of in (self.count, self.total, self.squares))
-        return from_sums(*map(sum, sums))
+        count = sum(self.count[s] for s in speakers)
+        total, squares = (
+            sum((of[s] for s in speakers), np.zeros(())) for of in (self.total, self.squares)
+        )
+        return from_sums(count, total, squares)
 
     def member(self, scope: str, speakers: Sequence[str]) -> Normaliser:
         """What a member trained on `speakers` applies: nothing where inputs are normalised."""

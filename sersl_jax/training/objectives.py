@@ -92,7 +92,8 @@ class Multitask:
         self, params: Params, batch: Inputs, key: PRNGKeyArray | None
     ) -> dict[str, Float[Array, "batch outputs"]]:
         """Logits of every task."""
-        return self.model.apply({"params": params}, batch["inputs"], batch["lengths"], key)
+        logits = self.model.apply({"params": params}, batch["inputs"], batch["lengths"], key)
+        return logits  # pyright: ignore[reportReturnType]  # a pair only where `mutable` is given
 
     def loss(
         self,

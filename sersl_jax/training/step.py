@@ -5,8 +5,8 @@ axis of members; one program trains them together, each with its own examples, n
 weights, learning rate and best parameters.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -116,8 +116,9 @@ class Steps:
         record |= {f"validation/{name}": value for name, value in validation.items()}
         if self.plateau is not None:
             record["learning_rate_scale"] = state.plateau.scale
-            state = state.replace(plateau=jax.vmap(self._reduce)(state.plateau, validation["loss"]))
-        state = state.replace(totals=jax.tree.map(jnp.zeros_like, state.totals))
+            reduce = partial(_reduce, self.plateau)
+            state = replace(state, plateau=jax.vmap(reduce)(state.plateau, validation["loss"]))
+        state = replace(state, totals=jax.tree.map(jnp.zeros_like, state.totals))
         value = self.choice.value(validation, self.objective.tasks)
         return state, keep_better(best, state.chosen, value, epoch, self.choice.patience), record
 
@@ -197,11 +198,16 @@ class Steps:
         means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}
         return self.objective.scores(means, weights)
 
-    def _reduce(self, plateau: Any, loss: Float[Array, ""]) -> Any:
-        return self.plateau.update({}, plateau, value=loss)[1]
+
+def _reduce(
+    plateau: optax.GradientTransformationExtraArgs, state: Any, loss: Float[Array, ""]
+) -> Any:
+    return plateau.update({}, state, value=loss)[1]
 
 
-def _over_members(function, carry, member: Member, data: Resident | None, xs: Any, size: int):
+def _over_members(
+    function: Callable, carry: Any, member: Member, data: Resident | None, xs: Any, size: int
+) -> Any:
     """A member's function on all, on the batches that `data` and indices (or `xs` alone) are."""
     if data is not None:
         xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
