@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import files
-from sersl_jax.evaluation import label_rule, metrics, paper
+from sersl_jax.evaluation import metrics, paper, setting
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
@@ -154,7 +154,7 @@ def table(results: Mapping[str, Any]) -> str:
     number = len(results["splits"])
     lines = [
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
-        f"{label_rule.describe(results['label_rule'])}",
+        f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
         f"{'per cent':<14}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<14}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
@@ -163,7 +163,8 @@ def table(results: Mapping[str, Any]) -> str:
         *(_row(line, values["mean"]) for line, values in results["baselines"].items()),
     ]
     published = paper.figures(results, name)
-    return "\n".join([*lines, _row("paper", published)] if published else lines)
+    lines += [_row("paper", published)] if published else []
+    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
 
 
 def _row(title: str, values: Mapping[str, float | None]) -> str:
