@@ -38,9 +38,9 @@ def svm(
 
     Features are z-normalised with the training clips; C is the best of `PENALTIES` on validation.
     """
-    kernel = rbf_kernels(features, train, (train, validation, test))
-    sides = (targets[train], targets[validation])
-    return {name: fit(*kernel, *sides, *choice) for name, choice in SVMS.items()}
+    kernels = rbf_kernels(features, train, (train, validation, test))
+    learnt, known = targets[train], targets[validation]
+    return {name: fit(kernels, learnt, known, *choice) for name, choice in SVMS.items()}
 
 
 def rbf_kernels(
@@ -58,26 +58,24 @@ def rbf_kernels(
 
 
 def fit(
-    train: Float[np.ndarray, "train train"],
-    validation: Float[np.ndarray, "validation train"],
-    test: Float[np.ndarray, "test train"],
+    kernels: Sequence[Float[np.ndarray, "_ train"]],
     learnt: Int[np.ndarray, "train"],
     known: Int[np.ndarray, "validation"],
     weights: str | None,
     metric: str,
 ) -> Int[np.ndarray, "test"]:
-    """One SVM's classes of the test clips, from `rbf_kernels`.
+    """One SVM's classes of the test clips.
 
     Args:
-        train: kernel of the training clips; `validation` and `test` likewise.
-        validation: see `train`.
-        test: see `train`.
+        kernels: `rbf_kernels` of the training, validation and test clips.
         learnt: classes of the training clips.
         known: classes of the validation clips.
         weights: of the classes: "balanced" or None.
         metric: of validation, which chooses C.
     """
     from sklearn.svm import SVC
+
+    train, validation, test = kernels
 
     def machine(penalty: float) -> SVC:
         return SVC(C=penalty, kernel="precomputed", class_weight=weights).fit(train, learnt)

@@ -6,18 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from sersl_jax.evaluation import baselines, paper, setting, significance
+from sersl_jax.evaluation import baselines, paper, results, setting, significance
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.runs import Run
 
 LEVEL = 0.05
 PAPER_SHARES = 15 / 70  # test clips per training clip, where no run says how many it trained on
-LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
-    "svm": "SVM, balanced",
-    "svm_unweighted": "SVM, unweighted",
-    "crowd": "Crowd that only heard it",
-    "majority": "Majority class",
-}
 
 
 @dataclass(frozen=True)
@@ -134,7 +128,8 @@ def reference_rows(run: Run) -> list[Row]:
     """The lines that a run's files allow, best first."""
     lines = baselines.reference_lines(run.predictions, run.results, run.classes)
     rows = [
-        Row(LINES.get(name, name), "line", line["mean"], line["sd"]) for name, line in lines.items()
+        Row(results.LINES.get(name, name), "line", line["mean"], line["sd"])
+        for name, line in lines.items()
     ]
     return sorted(rows, key=lambda row: -row.values["macro_f1"])
 

@@ -135,7 +135,8 @@ class Recognizer:
             sums = [found for found in map_ahead(pool, measure, pieces, _CHUNK) if found]
         if not sums:
             raise ValueError("no usable sound of this speaker to normalise by")
-        return from_sums(*map(sum, zip(*sums, strict=True)))
+        counts, totals, squares = zip(*sums, strict=True)
+        return from_sums(sum(counts), np.sum(totals, axis=0), np.sum(squares, axis=0))
 
     def _run(
         self,

@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from sersl_jax.datasets.dataset import Dataset, read_dataset
-from sersl_jax.evaluation import baselines, metrics, paper
+from sersl_jax.evaluation import baselines, metrics, paper, results
 from sersl_jax.evaluation.label_rule import LabelRule, create_labels
 from sersl_jax.evaluation.protocol import create_splits
 from sersl_jax.evaluation.splits import SIDES, Split
 
 LABELS = {"voted": "multimodal", "intended": "intended"}  # by LabelRule.source
-NAMES = {"svm": "SVM, balanced", "svm_unweighted": "SVM, unweighted"}
 HEAD = """| {splits} | macro P | macro R | macro F1 | accuracy | R - accuracy | P - R |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: |"""
 
@@ -61,15 +60,15 @@ def _scores(
 ) -> dict[str, dict[str, float]]:
     """Metrics of both SVMs on both labels of one split."""
     sides = [split.indices(side, list(dataset.speaker_ids)) for side in SIDES]
-    kernel = baselines.rbf_kernels(features, sides[0], sides)
+    kernels = baselines.rbf_kernels(features, sides[0], sides)
     found = {}
     for label, classes in targets.items():
         train, validation, test = (classes[rows] for rows in sides)
         for svm, choice in baselines.SVMS.items():
-            answers = baselines.fit(*kernel, train, validation, *choice)
+            answers = baselines.fit(kernels, train, validation, *choice)
             confusion = metrics.confusion_matrix(test, answers, int(classes.max()) + 1)
             scores = metrics.scores(confusion)
-            found[f"{NAMES[svm]}, {label}"] = {k: float(v) for k, v in scores.items()}
+            found[f"{results.LINES[svm]}, {label}"] = {k: float(v) for k, v in scores.items()}
     return found
 
 

@@ -66,9 +66,9 @@ def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
             return answers[self.penalty]
 
     monkeypatch.setattr("sklearn.svm.SVC", Machine)
-    kernel = [np.zeros((10, 10))] * 3
+    kernels = [np.zeros((10, 10))] * 3
     for name, penalty in (("svm", 3.0), ("svm_unweighted", 1.0)):
-        found = baselines.fit(*kernel, known, known, *baselines.SVMS[name])
+        found = baselines.fit(kernels, known, known, *baselines.SVMS[name])
         np.testing.assert_array_equal(found, answers[penalty])
 
 

@@ -60,6 +60,9 @@ def test_every_result_says_what_it_is(runs, corpus):
 def test_the_table_shows_the_papers_figures(runs):
     text = results.table(json.loads((runs["ssl1"] / "results.json").read_text()))
     assert "6 splits" in text
+    assert [line.split("  ")[0] for line in text.splitlines()[-3:-1]] == [
+        "SVM, balanced", "SVM, unweighted",
+    ]  # fmt: skip
     paper_row = next(line for line in text.splitlines() if line.startswith("paper"))
     assert paper_row.split()[1:] == ["59.7", "57.9", "57.0", "57.7", "57.7", "57.7", "57.9"]
 
