@@ -2,7 +2,9 @@
 
 Prints Markdown and writes compare.md, compare.tex, compare.csv and compare.html beside the runs.
 A predictions.csv of other software is taken too: columns split, clip, label, prediction, and
-speaker_id and p_<class> if known. Runs whose splits or labels differ are refused.
+speaker_id and p_<class> if known. The splits that all runs have count. Runs on different label
+rules, or normalised over different scopes, are shown apart and not tested against each other; runs
+whose splits or labels differ otherwise are refused.
 """
 
 from collections.abc import Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 from absl import flags
 
 from sersl_jax import cli, files
-from sersl_jax.evaluation import comparison, runs
+from sersl_jax.evaluation import comparable, comparison, runs
 from sersl_jax.reports import comparison as page
 from sersl_jax.reports import tables
 
@@ -35,29 +37,28 @@ def run(
     """Reads, checks and compares runs; prints and writes the tables. Raises ValueError."""
     if not paths:
         raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
-    found = runs.read_all(paths)
-    result = comparison.compare(found, _find(found, ours), metric)
-    directory = Path(out) if out else found[0].path.parent
+    groups = comparable.read_apart(paths)
+    found = [run for group in groups for run in group]
+    if ours is not None and _find(found, ours) is None:
+        raise ValueError(f"--ours={ours} is none of the runs: {', '.join(r.name for r in found)}")
+    results = [comparison.compare(group, _find(group, ours), metric) for group in groups]
+    directory = Path(out) if out else Path(paths[0]).parent
     directory.mkdir(parents=True, exist_ok=True)
-    for suffix, text in _texts(result).items():
+    for suffix, text in _texts(results).items():
         files.write_text(directory / f"compare.{suffix}", text)
-    print(tables.markdown(result))
+    print(tables.markdown(results))
     print(f"written: {directory}/compare.md, .tex, .csv, .html")
 
 
-def _texts(result: comparison.Comparison) -> dict[str, str]:
-    writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv}
-    texts = {suffix: write(result) for suffix, write in writers.items()}
-    return texts | {"html": page.page_of(result)}
+def _texts(results: Sequence[comparison.Comparison]) -> dict[str, str]:
+    writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv, "html": page.page_of}
+    return {suffix: write(results) for suffix, write in writers.items()}
 
 
 def _find(found: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
     if wanted is None:
         return None
-    for run in found:
-        if wanted == run.name or Path(wanted) == run.path:
-            return run
-    raise ValueError(f"--ours={wanted} is none of the runs: {', '.join(r.name for r in found)}")
+    return next((r for r in found if wanted == r.name or Path(wanted) == r.path), None)
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class Options:
     format: str = "table"
     embeddings: str | None = None
     abstain: float = 0.0
+    speaker_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ def define_flags() -> None:
     flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "Of what is printed.")
     flags.DEFINE_string("embeddings", None, "Also writes the representations: X.npz.")
     flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.")
+    sources = ["folder", "file"]
+    flags.DEFINE_enum("speaker_from", None, sources, "What holds one speaker's clips [unknown].")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -153,20 +156,26 @@ class _Answers:
 
     def _all(self, paths: Sequence[str]) -> Iterator["list[Prediction] | Exception"]:
         options = self.options
+        from sersl_jax.inference import speakers
+
+        own = speakers.normalisers(self.recognizer, paths, options.speaker_from)
         if not options.timeline:
-            for found in self.recognizer.predict_all(paths, members=options.members):
+            for found in self.recognizer.predict_all(paths, None, options.members, own):
                 yield found if isinstance(found, Exception) else [found]
             return
-        for path in paths:
+        for path, normaliser in zip(paths, own, strict=True):
             try:
                 yield self.recognizer.timeline(
-                    path, None, options.window, options.hop, options.members
+                    path, None, options.window, options.hop, options.members, normaliser
                 )
             except (ValueError, OSError) as error:
                 yield error
 
     def _noted(self, file: str, found: "list[Prediction]") -> "list[Prediction]":
-        common = [note for note in found[0].notes if all(note in f.notes for f in found)]
+        from sersl_jax.inference.prediction import ALONE
+
+        notes = [note for note in found[0].notes if note != ALONE]  # told once for all
+        common = [note for note in notes if all(note in f.notes for f in found)]
         if common:
             tqdm.write(f"note: {file}: {', '.join(common)}", sys.stderr)
         if self.options.embeddings:

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _HOUR = 3600  # s
 _MOST_EXAMPLES = 12
 _ENVELOPE = 2000  # points of the drawn waveform
+_SCOPES = {
+    "speaker": "It was trained with all clips of a speaker normalised together; here a recording "
+    "is normalised by itself, as if it were all of its speaker's. ",
+    "utterance": "Each sound, and each window, is normalised by itself. ",
+}
 
 
 def define_flags() -> None:
@@ -138,7 +143,8 @@ class Analysis:
         name, members = self.recognizer.ensemble.config.name, len(self.recognizer.members)
         return (
             f"Model `{name}`, the mean over {members} members: "
-            f"{', '.join(self.recognizer.labels)}. Recordings of up to {self.max_seconds:.0f} s; "
+            f"{', '.join(self.recognizer.labels)}. {_SCOPES.get(self.recognizer.scope, '')}"
+            f"Recordings of up to {self.max_seconds:.0f} s; "
             "they stay on the computer that runs this page and are deleted after an hour."
         )
 
@@ -156,8 +162,10 @@ class Analysis:
             raise ValueError(str(error).replace(path, Path(path).name)) from None
         if len(waveform) > self.max_seconds * SAMPLE_RATE:
             raise ValueError(f"The recording is longer than {self.max_seconds:.0f} s: cut it.")
-        whole = self.recognizer.predict(waveform, SAMPLE_RATE)
-        timeline = self.recognizer.timeline(waveform, SAMPLE_RATE)
+        by_speaker = self.recognizer.scope == "speaker"
+        own = self.recognizer.speaker_normaliser([waveform], SAMPLE_RATE) if by_speaker else None
+        whole = self.recognizer.predict(waveform, SAMPLE_RATE, normaliser=own)
+        timeline = self.recognizer.timeline(waveform, SAMPLE_RATE, normaliser=own)
         notes = f"**Take care:** the recording is {', '.join(whole.notes)}." if whole.notes else ""
         target = Path(tempfile.mkdtemp(dir=self.folder), f"{Path(path).stem}.csv")
         _write_csv(target, timeline)

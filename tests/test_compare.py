@@ -1,14 +1,17 @@
 # ruff: noqa: F811 (a fixture and the argument that asks for it have one name)
 import csv
+import json
 import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from sersl_jax import compare
-from sersl_jax.evaluation import comparison, paper
+from sersl_jax.evaluation import comparable, comparison, paper
 from sersl_jax.evaluation import runs as finished
+from sersl_jax.evaluation.label_rule import LabelRule
 from sersl_jax.reports import tables
 from tests.evaluation.made_up_runs import corpus, runs  # noqa: F401
 
@@ -23,7 +26,7 @@ def outputs(runs, tmp_path_factory):
 def test_markdown_has_ours_the_papers_and_the_reference_lines(outputs):
     text = (outputs / "compare.md").read_text()
     first = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
-    assert first[:11] == [
+    assert first[:12] == [
         "method",
         "---",
         "Supervised",
@@ -33,16 +36,17 @@ def test_markdown_has_ours_the_papers_and_the_reference_lines(outputs):
         r"SSL 1 (our method)\*†",
         "*in the paper*",
         "*Crowd that only heard it*",
-        "*SVM on functionals*",
+        "*SVM, unweighted*",
+        "*SVM, balanced*",
         "*Majority class*",
     ]
     assert "| *59.7* | *57.9* | *57.0* | *57.7* |" in text
-    assert "label: plurality of the multimodal votes, ties broken at random (seed 0)" in text
+    assert "label: the intended emotion; LLDs z-normalised by the training speakers" in text
 
 
 def test_csv_holds_fractions(outputs):
     rows = list(csv.DictReader((outputs / "compare.csv").open()))
-    assert [row["kind"] for row in rows] == ["run", "paper"] * 3 + ["line"] * 3
+    assert [row["kind"] for row in rows] == ["run", "paper"] * 3 + ["line"] * 4
     assert float(rows[5]["macro_f1"]) == pytest.approx(0.570)
     assert 0 < float(rows[0]["macro_f1_sd"]) < 0.2
 
@@ -56,7 +60,7 @@ def test_latex_compiles(runs, tmp_path, names):
         for r, n in zip(read, names, strict=True)
     ]
     renamed[0].results["warnings"] = ["50 % of {speakers} & clips_1 overlap #~^\\"]
-    table = tables.latex(comparison.compare(renamed))
+    table = tables.latex([comparison.compare(renamed)])
     document = rf"\documentclass{{article}}\begin{{document}}{table}\end{{document}}"
     (tmp_path / "t.tex").write_text(document)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
@@ -82,7 +86,7 @@ def test_table_3_shows_which_tasks_were_learnt(runs):
 
 
 def test_equal_runs_get_no_marks(runs):
-    one, two = finished.read_all([runs["ssl1"], runs["ssl1"]])
+    one, two = comparable.read_all([runs["ssl1"], runs["ssl1"]])
     result = comparison.compare([one, two])
     assert result.contests[0].marks == ""
     assert all(row.marks == "" for row in result.rows)
@@ -92,29 +96,85 @@ def test_one_split_has_no_test_but_a_table(runs, tmp_path):
     table = finished.read(runs["ssl1"]).predictions
     path = tmp_path / "one.csv"
     table[table["split"] == "3"].to_csv(path, index=False)
-    result = comparison.compare(finished.read_all([path, path]))
+    result = comparison.compare(comparable.read_all([path, path]))
     assert tables.contest_cells(result.contests[0])[3:] == ["—"] * 5
-    assert "—" in tables.markdown(result)
+    assert "—" in tables.markdown([result])
 
 
 def test_a_warning_is_in_every_output(runs):
     run = finished.read(runs["ssl1"])
     run.results["warnings"] = ["split 0: speaker 1001 in both train and test"]
-    for text in compare._texts(comparison.compare([run])).values():
+    for text in compare._texts([comparison.compare([run])]).values():
         assert "speaker 1001 in both train and test" in text
 
 
 def test_the_better_run_can_be_named(runs):
-    read = finished.read_all(runs.values())
+    read = comparable.read_all(runs.values())
     assert compare._find(read, str(runs["supervised"])).name == "supervised"
     assert compare._find(read, "ssl1").name == "ssl1"
     with pytest.raises(ValueError, match="--ours=nobody is none of the runs: supervised"):
-        compare._find(read, "nobody")
+        compare.run([*map(str, runs.values())], ours="nobody")
+
+
+@pytest.fixture
+def voted(runs, tmp_path):
+    """A run on the voted label; one clip in ten has another one."""
+    path = shutil.copytree(runs["ssl1"], tmp_path / "voted")
+    saved = json.loads((path / "results.json").read_text())
+    saved["label_rule"] = LabelRule("multimodal").stamp()
+    (path / "results.json").write_text(json.dumps(saved))
+    table = pd.read_csv(path / "predictions.csv")
+    table.loc[table["clip"].str.contains("_07_"), "label"] = "neutral"
+    table.to_csv(path / "predictions.csv", index=False)
+    return path
+
+
+def test_labels_are_side_by_side_and_not_tested_against_each_other(runs, voted, tmp_path, capsys):
+    paths = [*map(str, runs.values()), str(voted)]
+    compare.run(paths, out=str(tmp_path))
+    text = capsys.readouterr().out
+    assert text.startswith("> Supervised, wav2vec 2.0 (retrain), SSL 1 (our method) (")
+    assert f"({voted}) are shown apart and not tested against each other: label rule " in text
+    assert "source=intended against source=multimodal" in text
+    intended, other = text.split("\n## ")[1:]
+    assert intended.startswith("label: the intended emotion; LLDs")
+    assert intended.count("*in the paper*") == 3
+    assert "against" in intended
+    assert other.startswith("label: plurality of the multimodal votes")
+    assert "*in the paper*" not in other
+    assert "The paper's figures are left out: they belong to the intended emotion" in other
+    rows = list(csv.DictReader((tmp_path / "compare.csv").open()))
+    assert {row["label"] for row in rows} == {"intended", "multimodal"}
+    page = (tmp_path / "compare.html").read_text()
+    assert page.count("<h2>Results (label: ") == 2
+    assert (tmp_path / "compare.tex").read_text().count(r"\begin{table}") == 2
+
+
+def test_the_number_of_common_splits_is_told(runs, tmp_path):
+    short = shutil.copytree(runs["supervised"], tmp_path / "short")
+    saved = json.loads((short / "results.json").read_text())
+    saved["splits"] = saved["splits"][:2]
+    (short / "results.json").write_text(json.dumps(saved))
+    table = pd.read_csv(short / "predictions.csv")
+    table[table["split"] < 2].to_csv(short / "predictions.csv", index=False)
+    result = comparison.compare(comparable.read_all([short, runs["ssl1"]]))
+    said = tables.notes(result)[0]
+    assert "of the 2 splits that all runs have (SSL 1 (our method) has 4 more);" in said
+
+
+def test_an_older_run_without_the_second_svm_reads(runs):
+    run = finished.read(runs["ssl1"])
+    del run.results["baselines"]["svm_unweighted"]
+    titles = [row.title for row in comparison.compare([run]).rows]
+    assert "SVM, balanced" in titles
+    assert "SVM, unweighted" not in titles
+    beside = comparison.compare([run, finished.read(runs["supervised"])])
+    assert "SVM, unweighted" in [row.title for row in beside.rows]
 
 
 def test_runs_of_one_name_are_told_apart_by_their_paths(runs, tmp_path):
     again = shutil.copytree(runs["ssl1"], tmp_path / "again")
-    read = finished.read_all([runs["ssl1"], again, runs["supervised"]])
+    read = comparable.read_all([runs["ssl1"], again, runs["supervised"]])
     titles = [f"SSL 1 (our method) ({path})" for path in (runs["ssl1"], again)]
     assert [run.title for run in read] == [*titles, "Supervised"]
 

@@ -6,17 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from sersl_jax.evaluation import baselines, paper, significance
+from sersl_jax.evaluation import baselines, paper, results, setting, significance
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.runs import Run
 
 LEVEL = 0.05
 PAPER_SHARES = 15 / 70  # test clips per training clip, where no run says how many it trained on
-LINES = {
-    "svm": "SVM on functionals",
-    "crowd": "Crowd that only heard it",
-    "majority": "Majority class",
-}
 
 
 @dataclass(frozen=True)
@@ -60,10 +55,16 @@ class Comparison:
     rows: list[Row]
     contests: list[Contest]
     warnings: list[str]
+    absences: list[str]  # why figures of the paper are not there
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What any run's results.json holds; empty where all are other software's."""
+        return next((run.results for run in self.runs if run.results), {})
 
 
 def compare(runs: Sequence[Run], ours: Run | None = None, metric: str = "macro_f1") -> Comparison:
-    """Compares runs that `runs.read_all` found comparable.
+    """Compares runs that `comparable.read_all` found comparable.
 
     Args:
         runs: in the order of the table.
@@ -75,7 +76,28 @@ def compare(runs: Sequence[Run], ours: Run | None = None, metric: str = "macro_f
     ours = ours or runs[-1]
     contests = _contests(ours, [run for run in runs if run is not ours], metric)
     warnings = [f"{run.title}: {w}" for run in runs for w in run.results.get("warnings", ())]
-    return Comparison(list(runs), ours, metric, _rows(runs, ours, contests), contests, warnings)
+    rows = _rows(runs, ours, contests)
+    reasons = dict.fromkeys(paper.absence(run.results, run.name) for run in runs)
+    absences = [reason for reason in reasons if reason]
+    return Comparison(list(runs), ours, metric, rows, contests, warnings, absences)
+
+
+def apart(comparisons: Sequence[Comparison]) -> list[str]:
+    """For each comparison after the first, which runs are not tested against which, and why."""
+    first, *others = comparisons
+    return [
+        f"{_titles(first)} and {_titles(other)} are shown apart and not tested against each other: "
+        f"{_setting_difference(first, other)}"
+        for other in others
+    ]
+
+
+def _titles(comparison: Comparison) -> str:
+    return ", ".join(run.title for run in comparison.runs)
+
+
+def _setting_difference(one: Comparison, other: Comparison) -> str | None:
+    return setting.difference(*(setting.create(c.results) for c in (one, other)))
 
 
 def training_ratio(runs: Sequence[Run]) -> float:
@@ -106,7 +128,8 @@ def reference_rows(run: Run) -> list[Row]:
     """The lines that a run's files allow, best first."""
     lines = baselines.reference_lines(run.predictions, run.results, run.classes)
     rows = [
-        Row(LINES.get(name, name), "line", line["mean"], line["sd"]) for name, line in lines.items()
+        Row(results.LINES.get(name, name), "line", line["mean"], line["sd"])
+        for name, line in lines.items()
     ]
     return sorted(rows, key=lambda row: -row.values["macro_f1"])
 
@@ -127,8 +150,11 @@ def _rows(runs: Sequence[Run], ours: Run, contests: Sequence[Contest]) -> list[R
         marks = "".join(beats_all) if run is ours else ""
         rows.append(Row(run.title, "run", *mean_and_deviation(run), marks, tasks))
         rows += paper_row(run)
-    richest = max(runs, key=lambda run: ("votes_voice" in run.predictions, len(run.results)))
-    return rows + reference_rows(richest)
+    return rows + reference_rows(max(runs, key=_num_lines))
+
+
+def _num_lines(run: Run) -> tuple[bool, int]:
+    return "votes_voice" in run.predictions, len(run.results.get("baselines", {}))
 
 
 def _contests(ours: Run, others: Sequence[Run], metric: str) -> list[Contest]:

@@ -43,7 +43,7 @@ def describe(stamp: Mapping[str, str | int]) -> str:
     if stamp.get("source") == "intended":
         return "label: the intended emotion"
     if stamp.get("source") == "corpus":
-        return "label: the corpus's own"
+        return "label: the corpus's own (it has no votes, and no intended emotion beside it)"
     if set(stamp) != {"source", "targets", "ties", "seed"}:
         return "label: " + (", ".join(f"{k} {v}" for k, v in stamp.items()) or "as given")
     ties = f"broken at random (seed {stamp['seed']})" if stamp["ties"] == "random" else "dropped"

@@ -9,11 +9,18 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import files
-from sersl_jax.evaluation import label_rule, metrics, paper
+from sersl_jax.evaluation import metrics, paper, setting
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
 HEADINGS = ("P", "R", "F1")
+LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
+    "svm": "SVM, balanced",
+    "svm_unweighted": "SVM, unweighted",
+    "crowd": "Crowd that only heard it",
+    "majority": "Majority class",
+}
+_WIDTH = 17  # of the first column
 
 
 def write(
@@ -154,21 +161,22 @@ def table(results: Mapping[str, Any]) -> str:
     number = len(results["splits"])
     lines = [
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
-        f"{label_rule.describe(results['label_rule'])}",
+        f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
-        f"{'per cent':<14}{'macro':^24}{'micro':^24}{'':>8}",
-        f"{'':<14}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
+        f"{'per cent':<{_WIDTH}}{'macro':^24}{'micro':^24}{'':>8}",
+        f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
-        *(_row(line, values["mean"]) for line, values in results["baselines"].items()),
+        *(_row(LINES.get(k, k), line["mean"]) for k, line in results["baselines"].items()),
     ]
     published = paper.figures(results, name)
-    return "\n".join([*lines, _row("paper", published)] if published else lines)
+    lines += [_row("paper", published)] if published else []
+    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
 
 
 def _row(title: str, values: Mapping[str, float | None]) -> str:
     cells = (values[metric] for metric in metrics.METRICS)
-    return f"{title:<14}" + "".join(
+    return f"{title:<{_WIDTH}}" + "".join(
         f"{'-':>8}" if cell is None else f"{100 * cell:8.1f}" for cell in cells
     )
 

@@ -1,9 +1,8 @@
-"""Finished runs as `compare` and `report` read them, and what makes two of them comparable."""
+"""Finished runs as `compare` and `report` read them."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ class Run:
     results: dict[str, Any]
     classes: list[str]
     namesakes: bool = False  # another run beside it has the same name
+    left_out: int = 0  # splits that a run beside it lacks
 
     @property
     def title(self) -> str:
@@ -83,93 +83,6 @@ def read(path: str | Path) -> Run:
     return Run(path, name, predictions, saved, classes)
 
 
-def read_all(paths: Iterable[str | Path]) -> list[Run]:
-    """Runs that are comparable; raises ValueError that names the first difference."""
-    runs = [read(path) for path in paths]
-    known = {
-        clip: speaker
-        for run in runs
-        if "speaker_id" in run.predictions
-        for clip, speaker in zip(
-            run.predictions["clip"], run.predictions["speaker_id"], strict=True
-        )
-    }
-    names = Counter(run.name for run in runs)
-    runs = [replace(run, namesakes=names[run.name] > 1) for run in runs]
-    runs = [_same_classes(_with_speakers(run, known), runs) for run in runs]
-    for other in runs[1:]:
-        check_comparable(runs[0], other)
-    return runs
-
-
-def check_comparable(one: Run, other: Run) -> None:
-    """Refuses two runs whose splits or labels differ, naming the difference."""
-    difference = (
-        _stamps_differ(one, other) or _splits_differ(one, other) or _rows_differ(one, other)
-    )
-    if difference:
-        raise ValueError(
-            f"{one.path} and {other.path} can't be compared: {difference}. Run both on the same "
-            "splits and labels"
-        )
-
-
-def _stamps_differ(one: Run, other: Run) -> str | None:
-    if not (one.results and other.results):
-        return None
-    if one.results["protocol"] != other.results["protocol"]:
-        return f"protocol {one.results['protocol']} against {other.results['protocol']}"
-    rules = one.results["label_rule"], other.results["label_rule"]
-    for key in {**rules[0], **rules[1]}:
-        if rules[0].get(key) != rules[1].get(key):
-            return f"label rule {key}={rules[0].get(key)} against {key}={rules[1].get(key)}"
-    return None
-
-
-def _splits_differ(one: Run, other: Run) -> str | None:
-    for have, lack in ((one, other), (other, one)):
-        missing = [name for name in have.splits if name not in set(lack.splits)]
-        if missing:
-            return f"{lack.path} has no split {', '.join(missing)}"
-    entries = [{str(e["seed"]): e for e in run.results.get("splits", ())} for run in (one, other)]
-    for name in entries[0].keys() & entries[1].keys():
-        ours, theirs = entries[0][name], entries[1][name]
-        if ours["hash"] != theirs["hash"]:
-            return f"split {name}: {_speaker_difference(ours['speakers'], theirs['speakers'])}"
-    return None
-
-
-def _speaker_difference(ours: dict[str, list[str]], theirs: dict[str, list[str]]) -> str:
-    sides = (
-        f"{side} speaker{'s' * (len(apart) > 1)} {', '.join(sorted(apart)[:6])} in one only"
-        for side in ours
-        if (apart := set(ours[side]) ^ set(theirs[side]))
-    )
-    return "; ".join(sides)
-
-
-def _rows_differ(one: Run, other: Run) -> str | None:
-    columns = ["split", "clip", "speaker_id", "label"]
-    tables = [run.predictions[columns] for run in (one, other)]
-    both = tables[0].merge(tables[1], how="outer", on=["split", "clip"], indicator=True)
-    apart = both.query('_merge != "both"').to_dict("records")
-    if apart:
-        split, clip = apart[0]["split"], apart[0]["clip"]
-        return f"split {split}: clip {clip} is tested in one only ({len(apart)} clips in all)"
-    for column, noun, said in (
-        ("speaker_id", "speaker", "is spoken by"),
-        ("label", "label", "is labelled"),
-    ):
-        wrong = both.query(f"{column}_x != {column}_y").to_dict("records")
-        if wrong:
-            first = wrong[0]
-            return (
-                f"split {first['split']}: clip {first['clip']} {said} {first[f'{column}_x']} "
-                f"against {first[f'{column}_y']} ({len(wrong)} {noun}s differ)"
-            )
-    return None
-
-
 def _as(names: Iterable[str]) -> dict[Hashable, Callable[[str], str]]:
     return dict.fromkeys(names, str)
 
@@ -194,24 +107,3 @@ def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
     if len(twice):
         row = twice.iloc[0]
         raise ValueError(f"{file}: clip {row['clip']} stands twice in split {row['split']}")
-
-
-def _with_speakers(run: Run, known: dict[str, str]) -> Run:
-    """Speakers of a foreign file, taken from the runs beside it; else each clip is its own."""
-    if "speaker_id" in run.predictions:
-        return run
-    speakers = [known.get(clip, clip) for clip in run.predictions["clip"]]
-    table = run.predictions.assign(speaker_id=speakers)
-    return replace(run, predictions=table)
-
-
-def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
-    """All runs count the same classes in the same order: the first run's that knows them."""
-    classes = next((other.classes for other in runs if other.results), runs[0].classes)
-    said = {*run.predictions["label"], *run.predictions["prediction"]}
-    strange = sorted(said - set(classes))
-    if strange:
-        raise ValueError(
-            f"{run.path} has the class {', '.join(strange)}, which is none of {', '.join(classes)}"
-        )
-    return replace(run, classes=classes)

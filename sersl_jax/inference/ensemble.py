@@ -20,6 +20,7 @@ from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
+from sersl_jax.training.normaliser import Normaliser, from_frames
 
 _UNIT = {"llds": 64, "waveform": SAMPLE_RATE}  # about a second
 _MOST_UNITS, MOST_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
@@ -74,8 +75,27 @@ class Ensemble:
         weights = jax.tree.map(lambda leaf: leaf[numbers], self.weights)
         return replace(self, weights=weights, names=tuple(self.names[i] for i in numbers))
 
-    def features(self, waveform: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "time *dim"]:
-        """The network's input, before normalisation; safe in threads. Raises ValueError."""
+    @property
+    def scope(self) -> str:
+        """Whose frames normalise LLDs (`config.data.normalise`); waveforms need nobody's."""
+        return self.config.data.normalise if self.input_name == "llds" else "train"
+
+    def features(
+        self, waveform: Float[np.ndarray, " samples"], speaker: Normaliser | None = None
+    ) -> Float[np.ndarray, "time *dim"]:
+        """What `run` takes; safe in threads. Raises ValueError.
+
+        `speaker` is of the speaker's clips, for the scope of that name; without it the sound is
+        normalised by itself. With the scope `train` the network's members normalise, each its way.
+        """
+        x = self.measure(waveform)
+        if self.scope == "train":
+            return x
+        own = speaker if speaker is not None and self.scope == "speaker" else from_frames(x)
+        return (x - own.mean) / own.std
+
+    def measure(self, waveform: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "time *dim"]:
+        """LLDs, or samples, before any normalisation; safe in threads. Raises ValueError."""
         if not llds.num_frames(waveform.size):
             raise ValueError(f"too short: {waveform.size / SAMPLE_RATE:.3f} s of sound")
         if self.input_name == "waveform":

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from sersl_jax import files
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
@@ -29,9 +30,33 @@ def write(ensemble: Ensemble, format: str, out: Path) -> None:
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:
-    """`(inputs [batch time (130)], lengths [batch]) -> probabilities`, weights inside."""
+    """`(inputs [batch time (130)], lengths [batch]) -> probabilities`, weights inside.
+
+    Inputs are as measured. Raises ValueError for a run that normalises speakers, of whom one clip
+    is not enough.
+    """
+    if ensemble.scope == "speaker":
+        raise ValueError(
+            "--format=stablehlo: this run normalises all clips of a speaker together "
+            "(data.normalise=speaker), which a function of one batch cannot; take safetensors"
+        )
     forward = create_forward(ensemble.info)
-    return lambda inputs, lengths: forward(ensemble.weights, inputs, lengths)[0]
+    normalise = _each_alone if ensemble.scope == "utterance" else lambda inputs, lengths: inputs
+    return lambda inputs, lengths: forward(ensemble.weights, normalise(inputs, lengths), lengths)[0]
+
+
+def _each_alone(
+    inputs: Float[Array, "batch time features"], lengths: Int[Array, " batch"]
+) -> Float[Array, "batch time features"]:
+    """`training.normaliser.from_frames` for every row, in float32: shifted, to lose no digits."""
+    inside = jnp.arange(inputs.shape[1])[:, None] < lengths[:, None, None]
+    x = inputs - inputs[:, :1]
+    count = jnp.maximum(lengths, 1)[:, None, None]
+    mean = jnp.where(inside, x, 0.0).sum(axis=1, keepdims=True) / count
+    square = jnp.where(inside, (x - mean) ** 2, 0.0).sum(axis=1, keepdims=True) / count
+    std = jnp.sqrt(square)
+    level = jnp.abs(mean + inputs[:, :1])
+    return (x - mean) / jnp.where(std > 1e-6 * (1.0 + level), std, 1.0)
 
 
 def read_safetensors(folder: Path) -> Ensemble:
@@ -98,6 +123,7 @@ def _config(ensemble: Ensemble, format: str) -> Mapping[str, Any]:
         "label2id": {name: number for number, name in labels.items()},
         "sampling_rate": 16_000,
         "input": ensemble.input_name,
+        "normalise": ensemble.scope,
         "members": list(ensemble.names),
         "training": dict(ensemble.info),
     }
@@ -108,17 +134,24 @@ def _card(ensemble: Ensemble, format: str) -> str:
     usage = {"safetensors": _USE_SAFETENSORS, "stablehlo": _USE_STABLEHLO}[format]
     config = ensemble.config
     kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
+    normalised = {"train": _INSIDE, "utterance": _BY_ITSELF, "speaker": _BY_SPEAKER}[ensemble.scope]
     return _CARD.format(
         labels=", ".join(ensemble.labels),
         name=config.name,
         members=f"{len(ensemble.names)} (splits {', '.join(ensemble.names)})",
         dataset=ensemble.info["dataset"]["name"],
         pretrained=", ".join(next(iter(config.pretrain.members.values()), {})) or "-",
-        input=kind[ensemble.input_name],
+        input=f"{kind[ensemble.input_name]}; {normalised}",
         usage=usage,
     )
 
 
+_INSIDE = "the normaliser is inside"
+_BY_ITSELF = "each sound is normalised by itself, which is done inside"
+_BY_SPEAKER = (
+    "normalised by all clips of a speaker: `recognizer.speaker_normaliser(clips)` gives what "
+    "`predict(clip, normaliser=...)` takes"
+)
 _CARD = """---
 library_name: sersl_jax
 pipeline_tag: audio-classification
@@ -134,7 +167,7 @@ validation speakers.
 |---|---|
 | fine-tuned on | {dataset} |
 | pretext tasks | {pretrained} |
-| input | {input}; the normaliser is inside |
+| input | {input} |
 
 ## Use
 

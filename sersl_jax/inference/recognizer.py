@@ -4,7 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -14,37 +14,15 @@ from jaxtyping import Float
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.inference import windows
 from sersl_jax.inference.ensemble import Ensemble
+from sersl_jax.inference.prediction import ALONE, Prediction, answer, merge
 from sersl_jax.inference.prefetch import chunks, map_ahead
 from sersl_jax.inference.windows import Cutter, Piece, Source
+from sersl_jax.training.normaliser import Normaliser, from_sums
 
 _CHUNK = 128  # pieces that are sorted by length and batched together
 Members = str | int | Sequence[str | int] | None
+Cut = Callable[[Iterator], Iterator[Piece]]
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says of a sound, or of a window of it.
-
-    Attributes:
-      label: the most probable class.
-      probabilities: of every class, calibrated on validation clips; they sum to 1.
-      start, end: in s.
-      embedding: the representation before the head, averaged over members.
-      notes: what makes it doubtful: `silent`, `clipped`, `very short`.
-    """
-
-    label: str
-    probabilities: dict[str, float]
-    start: float
-    end: float
-    embedding: Float[np.ndarray, " dim"]
-    notes: tuple[str, ...] = ()
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the label."""
-        return self.probabilities[self.label]
 
 
 @dataclass(frozen=True)
@@ -53,6 +31,9 @@ class Recognizer:
 
     Sources are paths of any audio or video file, or waveforms ([samples] or [samples, channels])
     with their `sample_rate` in Hz. `members` names splits whose models are averaged (default: all).
+    A run with `scope` "speaker" needs the `normaliser` of the speaker (`speaker_normaliser`);
+    without it a sound or window is normalised by itself, and noted so. One with "utterance" always
+    does that.
     """
 
     ensemble: Ensemble
@@ -67,21 +48,34 @@ class Recognizer:
         """Names of the splits that models were trained on."""
         return self.ensemble.names
 
+    @property
+    def scope(self) -> str:
+        """Whose frames normalise LLDs: `config.data.normalise`."""
+        return self.ensemble.scope
+
     def predict(
-        self, source: Source, sample_rate: int | None = None, members: Members = None
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        members: Members = None,
+        normaliser: Normaliser | None = None,
     ) -> Prediction:
         """The emotion of a whole sound; beyond 30 s the mean over windows of 2 s.
 
         Raises ValueError (`AudioError`) or OSError for what is no usable sound.
         """
-        return _raised(next(self.predict_all([source], sample_rate, members)))
+        return _raised(next(self.predict_all([source], sample_rate, members, [normaliser])))
 
     def predict_all(
-        self, sources: Iterable[Source], sample_rate: int | None = None, members: Members = None
+        self,
+        sources: Iterable[Source],
+        sample_rate: int | None = None,
+        members: Members = None,
+        normalisers: Sequence[Normaliser | None] | None = None,
     ) -> Iterator[Prediction | Exception]:
         """Predicts many, batched by length, in their order; for a bad one yields its error."""
-        for found in self._run(sources, sample_rate, members, windows.cut_whole):
-            yield found if isinstance(found, Exception) else _merge(found)
+        for found in self._run(sources, sample_rate, members, windows.cut_whole, normalisers):
+            yield found if isinstance(found, Exception) else merge(found)
 
     def timeline(
         self,
@@ -90,6 +84,7 @@ class Recognizer:
         window: float = 2.0,
         hop: float = 0.5,
         members: Members = None,
+        normaliser: Normaliser | None = None,
     ) -> list[Prediction]:
         """A prediction for every window (s); a sound shorter than that gives one."""
 
@@ -97,7 +92,7 @@ class Recognizer:
             return windows.cut_windows(blocks, window, hop)
 
         Cutter(window, hop)  # checks them
-        return _raised(next(self._run([source], sample_rate, members, cut)))
+        return _raised(next(self._run([source], sample_rate, members, cut, [normaliser])))
 
     def embed(
         self, source: Source, sample_rate: int | None = None, members: Members = None
@@ -111,49 +106,79 @@ class Recognizer:
         window: float = 2.0,
         hop: float = 0.5,
         members: Members = None,
+        normaliser: Normaliser | None = None,
     ) -> "Stream":
         """Live recognition: takes chunks of any size, gives a prediction every `hop` s."""
         resampler = None
         if sample_rate != SAMPLE_RATE:
             resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1)
-        return Stream(self.ensemble.select(members), Cutter(window, hop, growing=True), resampler)
+        ensemble, cutter = self.ensemble.select(members), Cutter(window, hop, growing=True)
+        return Stream(ensemble, cutter, resampler, normaliser)
+
+    def speaker_normaliser(
+        self, sources: Iterable[Source], sample_rate: int | None = None
+    ) -> Normaliser:
+        """Mean and SD over all of one speaker's clips, for runs with the scope `speaker`.
+
+        What is no usable sound is left out; raises ValueError where nothing is left.
+        """
+
+        def measure(item: tuple[int, Piece | Exception]):
+            try:
+                x = self.ensemble.measure(_raised(item[1]).waveform).astype(np.float64)
+            except (ValueError, OSError):
+                return None
+            return len(x), x.sum(axis=0), (x**2).sum(axis=0)
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            pieces = _pieces(pool, sources, sample_rate, windows.cut_whole)
+            sums = [found for found in map_ahead(pool, measure, pieces, _CHUNK) if found]
+        if not sums:
+            raise ValueError("no usable sound of this speaker to normalise by")
+        counts, totals, squares = zip(*sums, strict=True)
+        return from_sums(sum(counts), np.sum(totals, axis=0), np.sum(squares, axis=0))
 
     def _run(
         self,
         sources: Iterable[Source],
         sample_rate: int | None,
         members: Members,
-        cut: Callable[[Iterator], Iterator[Piece]],
+        cut: Cut,
+        normalisers: Sequence[Normaliser | None] | None,
     ) -> Iterator[list[Prediction] | Exception]:
         """Each source's pieces, predicted: reading and features in threads, then the network."""
         ensemble = self.ensemble.select(members)
 
-        def begin(source: Source) -> tuple[list[Piece | Exception], Iterator[Piece]]:
-            pieces = cut(windows.read_blocks(source, sample_rate))
-            return list(_caught(itertools.islice(pieces, 1))), pieces
+        def of(number: int) -> Normaliser | None:
+            return normalisers[number] if normalisers is not None else None
 
         def extract(item: tuple[int, Piece | Exception]):
             number, piece = item
             try:
-                return number, piece, ensemble.features(_raised(piece).waveform)
+                return number, piece, ensemble.features(_raised(piece).waveform, of(number))
             except (ValueError, OSError) as error:
                 return number, error, None
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            begun = enumerate(map_ahead(pool, begin, sources, _CHUNK))
-            items = (
-                (number, piece)
-                for number, (first, rest) in begun
-                for piece in itertools.chain(first, _caught(rest))
-            )
-            extracted = map_ahead(pool, extract, items, _CHUNK)
+            pieces = _pieces(pool, sources, sample_rate, cut)
+            extracted = map_ahead(pool, extract, pieces, _CHUNK)
             answered = itertools.chain.from_iterable(
-                _answer(ensemble, chunk) for chunk in chunks(extracted, _CHUNK)
+                answer(ensemble, chunk) for chunk in chunks(extracted, _CHUNK)
             )
-            for _, group in itertools.groupby(answered, key=lambda answer: answer[0]):
-                found = [answer for _, answer in group]
-                errors = [answer for answer in found if isinstance(answer, Exception)]
-                yield errors[0] if errors else [a for a in found if isinstance(a, Prediction)]
+            for number, group in itertools.groupby(answered, key=lambda pair: pair[0]):
+                found = [one for _, one in group]
+                errors = [one for one in found if isinstance(one, Exception)]
+                good = [one for one in found if isinstance(one, Prediction)]
+                yield errors[0] if errors else _noted(good, ensemble, of(number))
+
+
+def _noted(
+    found: list[Prediction], ensemble: Ensemble, speaker: Normaliser | None
+) -> list[Prediction]:
+    """With a note where the speaker's normaliser was needed and is missing."""
+    if ensemble.scope != "speaker" or speaker is not None:
+        return found
+    return [replace(one, notes=(*one.notes, ALONE)) for one in found]
 
 
 @dataclass
@@ -163,6 +188,7 @@ class Stream:
     ensemble: Ensemble
     cutter: Cutter
     resampler: soxr.ResampleStream | None
+    normaliser: Normaliser | None = None
 
     def push(self, chunk: np.ndarray) -> list[Prediction]:
         """Takes samples, mono, as they come; the predictions that they complete.
@@ -178,38 +204,23 @@ class Stream:
         pieces = self.cutter.push(chunk)
         if not pieces:
             return []
-        chunk_of = [(0, piece, self.ensemble.features(piece.waveform)) for piece in pieces]
-        return [_raised(answer) for _, answer in _answer(self.ensemble, chunk_of)]
+        extract, own = self.ensemble.features, self.normaliser
+        found = answer(self.ensemble, [(0, p, extract(p.waveform, own)) for p in pieces])
+        return _noted([_raised(one) for _, one in found], self.ensemble, own)
 
 
-def _answer(
-    ensemble: Ensemble, chunk: Sequence[tuple[int, Piece | Exception, np.ndarray | None]]
-) -> Iterator[tuple[int, Prediction | Exception]]:
-    """The network on a chunk of pieces; errors pass through in their place."""
-    features = [x for _, _, x in chunk if x is not None]
-    answers = iter(zip(*ensemble.run(features), strict=True)) if features else iter(())
-    for number, piece, _ in chunk:
-        if isinstance(piece, Exception):
+def _pieces(
+    pool: ThreadPoolExecutor, sources: Iterable[Source], sample_rate: int | None, cut: Cut
+) -> Iterator[tuple[int, Piece | Exception]]:
+    """Each source's number and pieces, in order; the first pieces are read ahead in threads."""
+
+    def begin(source: Source) -> tuple[list[Piece | Exception], Iterator[Piece]]:
+        pieces = cut(windows.read_blocks(source, sample_rate))
+        return list(_caught(itertools.islice(pieces, 1))), pieces
+
+    for number, (first, rest) in enumerate(map_ahead(pool, begin, sources, _CHUNK)):
+        for piece in itertools.chain(first, _caught(rest)):
             yield number, piece
-            continue
-        p, z = next(answers)
-        named = dict(zip(ensemble.labels, map(float, p), strict=True))
-        label = ensemble.labels[int(p.argmax())]
-        found = windows.notes(piece.waveform)
-        yield number, Prediction(label, named, piece.start, piece.end, z, found)
-
-
-def _merge(found: Sequence[Prediction]) -> Prediction:
-    """The mean over windows of equal length; a note must hold for all of them."""
-    if len(found) == 1:
-        return found[0]
-    p = {
-        label: float(np.mean([f.probabilities[label] for f in found]))
-        for label in found[0].probabilities
-    }
-    notes = tuple(note for note in found[0].notes if all(note in f.notes for f in found))
-    embedding = np.mean([f.embedding for f in found], axis=0)
-    return Prediction(max(p, key=p.__getitem__), p, 0.0, found[-1].end, embedding, notes)
 
 
 def _caught(pieces: Iterator[Piece]) -> Iterator[Piece | Exception]:

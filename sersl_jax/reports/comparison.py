@@ -4,29 +4,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sersl_jax.evaluation import metrics, significance
-from sersl_jax.evaluation.comparison import Comparison
+from sersl_jax.evaluation import metrics, setting, significance
+from sersl_jax.evaluation.comparison import Comparison, apart
 from sersl_jax.evaluation.runs import Run
 from sersl_jax.reports import charts, html, tables
 
 
-def page_of(comparison: Comparison) -> str:
-    """The whole page."""
-    said, asked = tables.notes(comparison)
+def page_of(comparisons: Sequence[Comparison]) -> str:
+    """The whole page; runs that are not tested against each other have sections of their own."""
+    leads = [*map(_lead, comparisons), *(f"{line}." for line in apart(comparisons))]
+    warnings = list(dict.fromkeys(w for c in comparisons for w in c.warnings))
+    several = len(comparisons) > 1
     sections = [
-        html.section("Results", _results(comparison), html.note(said)),
-        html.section(f"Is {comparison.ours.title} better?", _contests(comparison), html.note(asked))
-        if comparison.contests
-        else "",
-        html.section("Pictures", html.figures(*_pictures(comparison))),
-        html.section("Recall of each class", _recalls(comparison.runs)),
+        part
+        for c in comparisons
+        for part in _sections(c, f" ({setting.describe(c.results)})" if several else "")
     ]
+    return html.document("Comparison of runs", " ".join(leads), warnings, sections)
+
+
+def _lead(comparison: Comparison) -> str:
     number = len(comparison.ours.splits)
-    lead = (
+    return (
         f"{', '.join(run.title for run in comparison.runs)} on the same {number} "
         f"split{'s' * (number > 1)}, {len(comparison.ours.speakers)} test speakers."
     )
-    return html.document("Comparison of runs", lead, comparison.warnings, sections)
+
+
+def _sections(comparison: Comparison, of: str) -> list[str]:
+    said, asked = tables.notes(comparison)
+    better = f"Is {comparison.ours.title} better?{of}"
+    contests = [_contests(comparison), html.note(asked)] if comparison.contests else []
+    return [
+        html.section(f"Results{of}", _results(comparison), html.note(said)),
+        html.section(better, *contests),
+        html.section(f"Pictures{of}", html.figures(*_pictures(comparison))),
+        html.section(f"Recall of each class{of}", _recalls(comparison.runs)),
+    ]
 
 
 def _results(comparison: Comparison) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import files
-from sersl_jax.evaluation import comparison, label_rule, paper, runs, significance
+from sersl_jax.evaluation import comparison, paper, runs, setting, significance
 from sersl_jax.evaluation.splits import SIDES
 from sersl_jax.reports import html, run_clips, run_curves, tables
 
@@ -31,7 +31,7 @@ def create(run: runs.Run) -> str:
     lead = (
         f"Protocol {saved['protocol']}, {number} split{'s' * (number > 1)}, "
         f"{len(run.speakers)} test speakers, {run.predictions['clip'].nunique()} test clips; "
-        f"{label_rule.describe(saved['label_rule'])}."
+        f"{setting.describe(saved)}."
     )
     sections = [
         _headline(run),
@@ -69,10 +69,13 @@ def _results(run: runs.Run) -> str:
     )
     about = (
         "Mean ± standard deviation over splits. Micro precision, recall and F1 all equal accuracy. "
-        "Reference lines are scored on the same test clips: an SVM on functionals of the same "
-        "features, the raters who only heard the clip, and always the most frequent class."
+        "Reference lines are scored on the same test clips: SVMs on functionals of the same "
+        "features (balanced: class weights, C by macro F1; unweighted: the network's aim, C by "
+        "accuracy), the raters who only heard the clip, and always the most frequent class."
     )
-    return html.section("Result", table, html.note(about))
+    reason = paper.absence(run.results, run.name)
+    absent = html.note(f"{reason[0].upper()}{reason[1:]}.") if reason else ""
+    return html.section("Result", table, html.note(about), absent)
 
 
 def _setting(run: runs.Run) -> str:

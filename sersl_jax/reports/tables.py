@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sersl_jax.evaluation.comparison import Comparison, Contest, Row
-from sersl_jax.evaluation.label_rule import describe
+from sersl_jax.evaluation.comparison import Comparison, Contest, Row, apart
 from sersl_jax.evaluation.metrics import METRICS
+from sersl_jax.evaluation.setting import create, describe
 
 SHORT = ("P", "R", "F1", "P", "R", "F1", "UAR")
 HEADINGS = ("macro P", "macro R", "macro F1", "micro P", "micro R", "micro F1", "UAR")
@@ -67,14 +67,16 @@ CONTEST_HEADINGS = (
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What the reader has to know to read the numbers."""
+    """What the reader has to know to read the numbers: of the results, then of the tests."""
     ours, metric = comparison.ours, comparison.metric.replace("_", " ").replace("f1", "F1")
-    saved = next((run.results for run in comparison.runs if run.results), {})
-    stamp = f"protocol {saved['protocol']}; {describe(saved['label_rule'])}; " if saved else ""
-    number = len(ours.splits)
+    saved = comparison.results
+    stamp = f"protocol {saved['protocol']}; {describe(saved)}; " if saved else ""
+    said = (
+        f"Per cent, mean ± sd of {_number_of_splits(comparison)}; {stamp}micro precision, "
+        "recall and F1 all equal accuracy."
+    )
     return [
-        f"Per cent, mean ± sd of {number} split{'s' * (number > 1)}; {stamp}micro precision, "
-        "recall and F1 all equal accuracy.",
+        " ".join([said, *(f"{reason[0].upper()}{reason[1:]}." for reason in comparison.absences)]),
         f"Tests ask whether {ours.title} is better in {metric} (one-tailed). "
         "* p < 0.05 by the paper's paired t-test, unadjusted; † p < 0.05 by the corrected "
         "resampled t-test (Nadeau & Bengio 2003), which allows for overlapping splits, after "
@@ -82,8 +84,24 @@ def notes(comparison: Comparison) -> list[str]:
     ]
 
 
-def markdown(comparison: Comparison) -> str:
-    """Two tables with notes; warnings come first."""
+def _number_of_splits(comparison: Comparison) -> str:
+    """With common splits alone: which runs have more of them."""
+    number = len(comparison.ours.splits)
+    said = f"{number} split{'s' * (number > 1)}"
+    more = [f"{run.title} has {run.left_out} more" for run in comparison.runs if run.left_out]
+    return f"the {said} that all runs have ({', '.join(more)})" if more else said
+
+
+def markdown(comparisons: Sequence[Comparison]) -> str:
+    """Two tables with notes for each comparison; warnings come first."""
+    if len(comparisons) == 1:
+        return _markdown(comparisons[0])
+    parts = ["".join(f"> {_md(line)}.\n" for line in apart(comparisons))]
+    parts += [f"## {_md(describe(c.results))}\n\n{_markdown(c)}" for c in comparisons]
+    return "\n".join(parts)
+
+
+def _markdown(comparison: Comparison) -> str:
     tasks = _task_headings(comparison)
     lines = [_styled(row, [_md(cell) for cell in cells(row)], "*{}*") for row in comparison.rows]
     said, asked = map(_md, notes(comparison))
@@ -95,8 +113,12 @@ def markdown(comparison: Comparison) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def latex(comparison: Comparison) -> str:
-    """A table of the paper's shape; needs no package."""
+def latex(comparisons: Sequence[Comparison]) -> str:
+    """A table of the paper's shape for each comparison; needs no package."""
+    return "\n".join(map(_latex, comparisons))
+
+
+def _latex(comparison: Comparison) -> str:
     tasks = _task_headings(comparison)
     body = [
         _styled(row, [_tex(cell) for cell in cells(row)], r"\textit{{{}}}")
@@ -123,17 +145,26 @@ def latex(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def csv(comparison: Comparison) -> str:
+def csv(comparisons: Sequence[Comparison]) -> str:
     """One line a row and fractions of 1, for other software."""
     lines = []
-    for row in comparison.rows:
+    for comparison, row in ((c, row) for c in comparisons for row in c.rows):
         means = {name: row.values[name] for name in METRICS}
         spreads = {f"{name}_sd": row.deviations.get(name) for name in METRICS}
         stamps = {"marks": row.marks, "warnings": "; ".join(comparison.warnings)}
         lines.append({"method": row.title, "kind": row.kind} | means | spreads | stamps)
+        lines[-1] |= {"splits": len(comparison.ours.splits)} | _setting(comparison)
     table = io.StringIO()
     pd.DataFrame(lines).to_csv(table, index=False, float_format="%.6f")
     return table.getvalue()
+
+
+def _setting(comparison: Comparison) -> dict[str, str]:
+    if not comparison.results:
+        return {"label": "", "normalise": ""}
+    chosen = create(comparison.results)
+    source = str(chosen["label_rule"].get("source", ""))
+    return {"label": source, "normalise": chosen["normalise"]}
 
 
 def _task_headings(comparison: Comparison) -> Sequence[str]:

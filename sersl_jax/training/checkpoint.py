@@ -131,10 +131,9 @@ def read_model(path: str | Path) -> Checkpoint:
     Raises ValueError naming the directory where there is no checkpoint or one of another version.
     """
     path = Path(path).absolute()
-    steps = [p for p in path.glob("*") if p.name.isdigit() and (p / "model").is_dir()]
-    if not steps:
+    latest = _latest(path)
+    if latest is None:
         raise ValueError(f"{path} holds no checkpoint; give a run's directory, such as runs/ssl1")
-    latest = max(steps, key=lambda p: int(p.name))
     info = json.loads((latest / "info" / "metadata").read_text())
     if info.get("version") != VERSION:
         raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
@@ -144,6 +143,20 @@ def read_model(path: str | Path) -> Checkpoint:
     on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), stored)
     model = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=on_host))
     return Checkpoint(model["params"], model["mean"], model["std"], info)
+
+
+def is_finished(path: Path) -> bool:
+    """Whether the training in this directory has come to its end."""
+    latest = _latest(path)
+    if latest is None:
+        return False
+    info = json.loads((latest / "info" / "metadata").read_text())
+    return info.get("version") == VERSION and bool(info.get("finished"))
+
+
+def _latest(path: Path) -> Path | None:
+    steps = [p for p in path.glob("*") if p.name.isdigit() and (p / "model").is_dir()]
+    return max(steps, key=lambda p: int(p.name)) if steps else None
 
 
 def transfer(fresh: Any, loaded: Any, path: str) -> tuple[Any, list[str]]:

@@ -10,6 +10,7 @@ import jax
 from sersl_jax import config as configuration
 from sersl_jax import files
 from sersl_jax.config import Config
+from sersl_jax.training.checkpoint import is_finished
 from sersl_jax.training.finetune import finetune
 from sersl_jax.training.pretrain import check_members, pretrain
 
@@ -23,7 +24,7 @@ def run(config: Config, workdir: Path) -> None:
     if "pretrain" in config.stages:
         check_members(config.pretrain)
     claim(workdir, config)
-    if "pretrain" in config.stages:
+    if "pretrain" in config.stages and not is_finished(workdir / "pretrain"):
         pretrain(config, workdir)
     if "finetune" in config.stages:
         for method, directory in directories(config, workdir).items():

@@ -54,6 +54,7 @@ def finetune(
     for number, group in enumerate(recognition.groups, start=1):
         if not group.done:
             program = recognition.train(group, start, program)
+        recognition.add_lines(group)
         if jax.process_index() == 0 and (not group.done or number == len(recognition.groups)):
             recognition.write(number, method, warnings, start_time)
 
@@ -127,12 +128,15 @@ class Recognition:
         trainer, best = fit(training, self.config, group.directory, self.directory, program)
         predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
         if jax.process_index() == 0:
-            lines = {}
-            if self.functionals is not None:
-                columns = self.clips.drop(columns=["example", "sha256"])
-                lines = {"svm": baselines.svm_predictions(self.functionals, columns, group.splits)}
-            group.write(predictions, temperatures, lines)
+            group.write(predictions, temperatures)
         return trainer.program
+
+    def add_lines(self, group: Group) -> None:
+        """The SVMs on the group's splits, where they are not there (an older run has fewer)."""
+        if jax.process_index() or group.has_lines(baselines.SVMS) or self.functionals is None:
+            return
+        columns = self.clips.drop(columns=["example", "sha256"])
+        group.write_lines(baselines.svm_predictions(self.functionals, columns, group.splits))
 
     def write(self, number: int, method: str, warnings: Sequence[str], start_time: float) -> None:
         """Writes and prints the results of the first `number` groups."""

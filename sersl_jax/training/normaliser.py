@@ -6,14 +6,15 @@ each speaker's own (several clips of a person must be at hand), `utterance` each
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from flax import struct
 from jaxtyping import Float
 
-from sersl_jax.datasets.dataset import Dataset
+if TYPE_CHECKING:  # so that inference needs no dataset
+    from sersl_jax.datasets.dataset import Dataset
 
 
 @struct.dataclass
@@ -67,7 +68,7 @@ class SpeakerStatistics:
         return Normaliser(np.zeros_like(found.mean), np.ones_like(found.std))
 
 
-def speaker_statistics(dataset: Dataset) -> SpeakerStatistics:
+def speaker_statistics(dataset: "Dataset") -> SpeakerStatistics:
     """One pass over all inputs, in float64, holding one at a time; waveforms keep their level."""
     count, total, squares = {}, {}, {}
     for index, speaker in enumerate(dataset.speaker_ids):

@@ -18,9 +18,16 @@ def apply_label_rule(
 
     Returns the dataset with what is learnt (classes, or shares of votes), the class that counts as
     right for each example (-1: the rule gives none), and the rule as results are stamped with it.
+    Without votes that is the corpus's own label; raises ValueError where votes are asked for.
     """
     own = dataset.labels["emotion"]
     if dataset.votes is None or not dataset.votes.any():
+        if (config.source, config.targets) != ("intended", "plurality"):
+            raise ValueError(
+                f"dataset {dataset.name} has no votes for config.finetune.label.source="
+                f"{config.source}, targets={config.targets}: take intended and plurality, which "
+                "mean its own label here"
+            )
         return dataset, own, {"source": "corpus"}
     rule = LabelRule(config.source, config.targets, config.ties, config.seed)
     clips = list(dataset.examples["clip"])

@@ -1,7 +1,7 @@
 """Groups of splits that are trained together: their test clips scored, their files, their plan."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,17 +31,19 @@ class Group:
     directory: Path
     done: bool
 
-    def write(
-        self,
-        predictions: pd.DataFrame,
-        temperatures: Sequence[float],
-        lines: Mapping[str, pd.DataFrame],
-    ) -> None:
+    def write(self, predictions: pd.DataFrame, temperatures: Sequence[float]) -> None:
         """Writes what testing gave; predictions.csv comes last and marks the group as done."""
         files.write_text(self.directory / "temperatures.json", json.dumps(temperatures))
+        _write(self.directory / "predictions.csv", predictions)
+
+    def has_lines(self, names: Iterable[str]) -> bool:
+        """Whether these reference lines are there."""
+        return all((self.directory / f"baseline_{name}.csv").exists() for name in names)
+
+    def write_lines(self, lines: Mapping[str, pd.DataFrame]) -> None:
+        """Writes reference lines' predictions on the group's splits."""
         for name, frame in lines.items():
             _write(self.directory / f"baseline_{name}.csv", frame)
-        _write(self.directory / "predictions.csv", predictions)
 
     def read(self) -> pd.DataFrame:
         """The predictions of the group's test clips."""

@@ -98,7 +98,7 @@ def write_run(workdir: Path, corpus: Corpus, name: str, skill: float, **options)
             "model": {"dim": 130, "num_layers": 5, "causal": False},
         },
         "paper",
-        LabelRule().stamp(),
+        LabelRule("intended").stamp(),
         {
             "versions": {"python": "3.11.7", "jax": "0.10.2", "sersl_jax": "0.1.0"},
             "device": "1 x CPU",
@@ -119,7 +119,7 @@ def write_run(workdir: Path, corpus: Corpus, name: str, skill: float, **options)
 def runs(corpus, tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("runs")
     skills = {"supervised": 1.2, "wav2vec2": 1.3, "ssl1": 1.9}
-    svm = {"svm": predictions(corpus, 1.1, 9)}
+    svm = {"svm": predictions(corpus, 1.1, 9), "svm_unweighted": predictions(corpus, 1.0, 8)}
     made = {
         name: write_run(root / name, corpus, name, skill, baselines=svm)
         for name, skill in skills.items()

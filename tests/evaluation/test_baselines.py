@@ -26,13 +26,13 @@ def test_the_svm_finds_what_is_there_and_sees_no_test_speaker(corpus):
     features = np.random.default_rng(0).normal(size=(len(clips), 12)).astype(np.float32)
     features[:, :6] += 2.5 * np.eye(6, dtype=np.float32)[targets]
     rows = baselines.svm_predictions(features, clips, corpus.splits[:2])
-    scored = results.score(rows, sorted(set(clips["label"])))
-    assert scored["mean"]["macro_f1"] > 0.8
+    for lines in rows.values():
+        assert results.score(lines, sorted(set(clips["label"])))["mean"]["macro_f1"] > 0.8
     # Whatever a test clip holds has no influence on another test clip's answer.
     test = corpus.splits[0].indices("test", list(clips["speaker_id"]))
     features[test[1:]] = 1e3
     again = baselines.svm_predictions(features, clips, corpus.splits[:1])
-    assert again["prediction"][0] == rows["prediction"][0]
+    assert again["svm"]["prediction"][0] == rows["svm"]["prediction"][0]
 
 
 def test_the_kernel_is_that_of_scikit_learns_own_pipeline(monkeypatch):
@@ -42,9 +42,34 @@ def test_the_kernel_is_that_of_scikit_learns_own_pipeline(monkeypatch):
     train, validation, test = np.split(np.arange(120), [60, 90])
     monkeypatch.setattr(baselines, "PENALTIES", (3.0,))
     ours = baselines.svm(features, targets, train, validation, test)
-    reference = make_pipeline(StandardScaler(), SVC(C=3.0, class_weight="balanced"))
-    reference.fit(features[train], targets[train])
-    np.testing.assert_array_equal(ours, reference.predict(features[test]))
+    assert (ours["svm"] != ours["svm_unweighted"]).any()
+    for name, weights in (("svm", "balanced"), ("svm_unweighted", None)):
+        reference = make_pipeline(StandardScaler(), SVC(C=3.0, class_weight=weights))
+        reference.fit(features[train], targets[train])
+        np.testing.assert_array_equal(ours[name], reference.predict(features[test]))
+
+
+def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
+    """Of two machines one is better in accuracy, the other in macro F1."""
+    known = np.array([0] * 8 + [1] * 2)
+    answers = {1.0: np.zeros(10, int), 3.0: np.array([1] * 5 + [0] * 3 + [1] * 2)}
+    monkeypatch.setattr(baselines, "PENALTIES", tuple(answers))
+
+    class Machine:
+        def __init__(self, C, kernel, class_weight):  # noqa: N803 (scikit-learn's name)
+            self.penalty = C
+
+        def fit(self, kernel, targets):
+            return self
+
+        def predict(self, kernel):
+            return answers[self.penalty]
+
+    monkeypatch.setattr("sklearn.svm.SVC", Machine)
+    kernels = [np.zeros((10, 10))] * 3
+    for name, penalty in (("svm", 3.0), ("svm_unweighted", 1.0)):
+        found = baselines.fit(kernels, known, known, *baselines.SVMS[name])
+        np.testing.assert_array_equal(found, answers[penalty])
 
 
 def test_votes_survive_the_file():
@@ -60,7 +85,7 @@ def test_lines_of_a_run(runs):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
     predictions = pd.read_csv(runs["ssl1"] / "predictions.csv")
     lines = baselines.reference_lines(predictions, saved, saved["classes"])
-    assert list(lines) == ["svm", "crowd", "majority"]
+    assert list(lines) == ["svm", "svm_unweighted", "crowd", "majority"]
     assert lines["crowd"]["mean"]["macro_f1"] > lines["majority"]["mean"]["macro_f1"]
     assert lines["majority"]["mean"]["uar"] == pytest.approx(1 / 6)
 

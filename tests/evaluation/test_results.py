@@ -7,6 +7,7 @@ from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from sersl_jax import files
 from sersl_jax.evaluation import results
+from sersl_jax.evaluation.label_rule import LabelRule
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.protocol import Split
 
@@ -48,7 +49,7 @@ def test_scikit_learn_finds_the_figures_of_results_json_in_predictions_csv(runs)
 def test_every_result_says_what_it_is(runs, corpus):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
     assert saved["protocol"] == "paper"
-    assert saved["label_rule"]["source"] == "multimodal"
+    assert saved["label_rule"]["source"] == "intended"
     for entry, split in zip(saved["splits"], corpus.splits, strict=True):
         assert entry["hash"] == split.hash
         counted = sum(sum(side.values()) for side in entry["num_clips"].values())
@@ -59,6 +60,9 @@ def test_every_result_says_what_it_is(runs, corpus):
 def test_the_table_shows_the_papers_figures(runs):
     text = results.table(json.loads((runs["ssl1"] / "results.json").read_text()))
     assert "6 splits" in text
+    assert [line.split("  ")[0] for line in text.splitlines()[-3:-1]] == [
+        "SVM, balanced", "SVM, unweighted",
+    ]  # fmt: skip
     paper_row = next(line for line in text.splitlines() if line.startswith("paper"))
     assert paper_row.split()[1:] == ["59.7", "57.9", "57.0", "57.7", "57.7", "57.7", "57.9"]
 
@@ -67,6 +71,28 @@ def test_the_papers_figures_stand_beside_its_own_corpus_alone(runs):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
     saved["config"]["finetune"]["dataset"] = "speech/folder"
     assert not [line for line in results.table(saved).splitlines() if line.startswith("paper")]
+
+
+@pytest.mark.parametrize("source", ["multimodal", "voice"])
+def test_beside_another_label_a_line_says_where_the_papers_figures_are(runs, source):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    assert "left out" not in results.table(saved)
+    saved["label_rule"] = LabelRule(source).stamp()
+    lines = results.table(saved).splitlines()
+    assert not [line for line in lines if line.startswith("paper")]
+    assert lines[-1].startswith("the paper's figures are left out: they belong to the intended")
+    assert lines[-1].endswith(f"this is the {source} label")
+    saved["config"]["name"] = "mine"
+    assert "left out" not in results.table(saved)
+
+
+def test_the_scope_of_normalisation_is_stamped(runs):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    assert "LLDs z-normalised by the training speakers" in results.table(saved)
+    saved["config"]["data"] = {"normalise": "speaker"}
+    assert "LLDs z-normalised by each speaker's own clips" in results.table(saved)
+    saved["config"]["model"]["embed"] = "waveform"
+    assert "LLDs" not in results.table(saved)
 
 
 def test_one_split_has_no_sd_and_the_table_says_so(tmp_path):

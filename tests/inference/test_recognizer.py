@@ -6,7 +6,6 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 import scipy.special
 import soundfile
@@ -19,8 +18,8 @@ from sersl_jax.features import audio, llds, segments
 from sersl_jax.inference.windows import Cutter
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
-from sersl_jax.training import checkpoint, experiment
-from tests.trained_run import CLASSES, MEMBERS, babble, config, trained_run, write_wav
+from sersl_jax.training import checkpoint
+from tests.trained_run import CLASSES, MEMBERS, babble, trained_run, write_wav
 
 
 @pytest.fixture(scope="module")
@@ -205,36 +204,3 @@ def test_importing_the_package_is_light():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     with pytest.raises(AttributeError, match="no attribute 'lod'"):
         _ = sersl_jax.lod
-
-
-@pytest.mark.parametrize("embed", ["llds", "waveform"])
-def test_own_classes_fine_tune_a_frozen_encoder_and_predict_as_tested(tmp_path, embed):
-    """A folder with other labels, LLDs' from a checkpoint; predict equals predictions.csv."""
-    media, rows = tmp_path / "corpus" / "media", []
-    media.mkdir(parents=True)
-    for number in range(18):
-        write_wav(media / f"{number}.wav", babble(0.7 + 0.05 * number, number))
-        rows.append((f"{number}", ("bored", "keen", "tired")[number % 3], f"speaker{number // 3}"))
-    table = pd.DataFrame(rows, columns=["clip", "label", "speaker_id"])
-    table.to_csv(tmp_path / "corpus" / "labels.csv", index=False)
-    chosen = config()
-    chosen.stages, chosen.data.data_dir = ("finetune",), str(tmp_path / "data")
-    chosen.finetune.update({"dataset": "speech/folder", "source": str(tmp_path / "corpus")})
-    chosen.model.embed, chosen.model.wav2vec2.conv_widths = embed, (8,) * 7
-    frozen = {"init_from": str(trained_run()), "freeze": ("embed", "encoder")}
-    chosen.finetune.update(frozen if embed == "llds" else {"init_from": ""})
-    chosen.finetune.update({"num_splits": 1, "epochs": 1, "batch_size": 8})
-    experiment.run(create(chosen), tmp_path / "run")
-
-    recognizer = sersl_jax.load(tmp_path / "run")
-    assert recognizer.labels == ("bored", "keen", "tired")
-    results = pd.read_csv(tmp_path / "run" / "predictions.csv")
-    found = recognizer.predict_all([media / f"{clip}.wav" for clip in results["clip"]], members=0)
-    columns = [f"p_{label}" for label in recognizer.labels]
-    np.testing.assert_allclose([*map(values, found)], results[columns].to_numpy(), atol=1e-5)
-    if embed == "waveform":
-        return
-    source = checkpoint.read_model(trained_run() / "pretrain").params
-    tuned = recognizer.ensemble.weights["params"]
-    for part in ("embed", "encoder"):
-        jax.tree.map(np.testing.assert_array_equal, tuned[part], source[part])

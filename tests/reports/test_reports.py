@@ -11,8 +11,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from sersl_jax.evaluation import comparison
-from sersl_jax.evaluation import runs as finished
+from sersl_jax.evaluation import comparable, comparison
 from sersl_jax.reports import comparison as comparison_page
 from sersl_jax.reports import html, run, run_curves
 
@@ -34,7 +33,9 @@ def pages(runs, tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     made = {
         "report": run.write(runs["ssl1"]).read_text(),
-        "compare": comparison_page.page_of(comparison.compare(finished.read_all(runs.values()))),
+        "compare": comparison_page.page_of(
+            [comparison.compare(comparable.read_all(runs.values()))]
+        ),
     }
     for name, text in made.items():
         (folder / f"{name}.html").write_text(text)
@@ -118,7 +119,8 @@ def test_the_report_says_all_that_issue_5_asks_for(pages):
     text = pages["report"].read_text()
     for said in (
         "Crowd that only heard it",
-        "SVM on functionals",
+        "SVM, balanced",
+        "SVM, unweighted",
         "Majority class",
         "Confusion matrix",
         "Each speaker",

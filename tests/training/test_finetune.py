@@ -8,9 +8,11 @@ import pytest
 from sersl_jax.config import create
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.evaluation.splits import Split
-from sersl_jax.training import init_from, inputs, testing
+from sersl_jax.training import checkpoint, experiment, finetune, init_from, inputs, testing
 from sersl_jax.training.normaliser import speaker_statistics
+from sersl_jax.training.targets import apply_label_rule
 from tests import made_up
+from tests.trained_run import config as trained_run_config
 from tests.trained_run import trained_run
 
 
@@ -72,3 +74,48 @@ def test_what_int32_cannot_count_is_streamed():
     config.data.residency = "auto"
     assert inputs.create_inputs(create(config), long, statistics)[1] is None
     assert inputs.create_inputs(create(config), corpus, statistics)[1] is not None
+
+
+def test_pretraining_that_is_finished_is_not_opened_again(tmp_path, monkeypatch):
+    run = shutil.copytree(trained_run(), tmp_path / "run")
+    (file,) = run.glob("pretrain/*/info/metadata")
+    done, chosen = [], create(trained_run_config())
+    monkeypatch.setattr(experiment, "pretrain", lambda *_: done.append("pretrain"))
+    monkeypatch.setattr(experiment, "finetune", lambda *_: done.append("finetune"))
+    experiment.run(chosen, run)
+    assert done == ["finetune"]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "finished": False}))
+    experiment.run(chosen, run)
+    assert done[1:] == ["pretrain", "finetune"]
+    assert not checkpoint.is_finished(tmp_path / "nothing")
+
+
+def test_reference_lines_that_an_older_run_lacks_are_added(tmp_path):
+    made = made_up.corpus()
+    table = made.examples.assign(attributes="{}", sha256=made.examples["clip"])
+    corpus = replace(made, examples=table)
+    clips = testing.clip_table(corpus, corpus.labels["emotion"])
+    speakers = [f"speaker{k}" for k in range(6)]
+    split = Split(0, tuple(speakers[:4]), (speakers[4],), (speakers[5],))
+    group = testing.Group([split], tmp_path, done=True)
+    made = create(made_up.config())
+    recognition = finetune.Recognition(made, tmp_path, corpus, clips, {}, [group])
+    recognition.add_lines(group)
+    lines = testing.read_baselines([group])
+    assert list(lines) == ["svm", "svm_unweighted"]
+    assert set(lines["svm"]["speaker_id"]) == {"speaker5"}
+    older = (tmp_path / "baseline_svm.csv").stat().st_mtime_ns
+    recognition.add_lines(group)
+    assert (tmp_path / "baseline_svm.csv").stat().st_mtime_ns == older
+    (tmp_path / "baseline_svm_unweighted.csv").unlink()
+    recognition.add_lines(group)
+    assert group.has_lines(lines)
+
+
+def test_votes_that_a_dataset_does_not_have_are_not_asked_for():
+    corpus = made_up.corpus()
+    label = create(made_up.config()).finetune.label
+    assert apply_label_rule(corpus, label)[2] == {"source": "corpus"}
+    for wrong in ({"source": "multimodal"}, {"targets": "soft"}):
+        with pytest.raises(ValueError, match=r"speech/made_up has no votes for config\.finetune"):
+            apply_label_rule(corpus, replace(label, **wrong))

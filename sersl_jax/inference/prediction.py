@@ -1,0 +1,69 @@
+"""What is said of a sound: the network's answers to its pieces, with labels and notes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from sersl_jax.inference import windows
+from sersl_jax.inference.ensemble import Ensemble
+from sersl_jax.inference.windows import Piece
+
+ALONE = "normalised by itself"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says of a sound, or of a window of it.
+
+    Attributes:
+      label: the most probable class.
+      probabilities: of every class, calibrated on validation clips; they sum to 1.
+      start, end: in s.
+      embedding: the representation before the head, averaged over members.
+      notes: what makes it doubtful: `silent`, `clipped`, `very short`, or `ALONE`: the run
+        normalises a speaker's clips together, and this sound was normalised by itself.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    start: float
+    end: float
+    embedding: Float[np.ndarray, " dim"]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the label."""
+        return self.probabilities[self.label]
+
+
+def answer(
+    ensemble: Ensemble, chunk: Sequence[tuple[int, Piece | Exception, np.ndarray | None]]
+) -> Iterator[tuple[int, Prediction | Exception]]:
+    """The network on a chunk of pieces; errors pass through in their place."""
+    features = [x for _, _, x in chunk if x is not None]
+    answers = iter(zip(*ensemble.run(features), strict=True)) if features else iter(())
+    for number, piece, _ in chunk:
+        if isinstance(piece, Exception):
+            yield number, piece
+            continue
+        p, z = next(answers)
+        named = dict(zip(ensemble.labels, map(float, p), strict=True))
+        label = ensemble.labels[int(p.argmax())]
+        found = windows.notes(piece.waveform)
+        yield number, Prediction(label, named, piece.start, piece.end, z, found)
+
+
+def merge(found: Sequence[Prediction]) -> Prediction:
+    """The mean over windows of equal length; a note must hold for all of them."""
+    if len(found) == 1:
+        return found[0]
+    p = {
+        label: float(np.mean([f.probabilities[label] for f in found]))
+        for label in found[0].probabilities
+    }
+    notes = tuple(note for note in found[0].notes if all(note in f.notes for f in found))
+    embedding = np.mean([f.embedding for f in found], axis=0)
+    return Prediction(max(p, key=p.__getitem__), p, 0.0, found[-1].end, embedding, notes)

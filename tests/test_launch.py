@@ -1,0 +1,75 @@
+"""The scripts in launch/, with a program in Python's place that only notes what it is asked for."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LAUNCH = Path(__file__).parents[1] / "launch"
+# Trains nothing: writes as many splits as asked for, or stops when $STOP calls were made.
+PYTHON = """#!/usr/bin/env python3
+import json, os, pathlib, sys
+flags = dict(a.split("=", 1) for a in sys.argv if "=" in a)
+log = pathlib.Path(os.environ["LOG"])
+calls = log.read_text().splitlines() if log.exists() else []
+if len(calls) == int(os.environ.get("STOP", "99")):
+    sys.exit(143)
+if "sersl_jax.compare" in sys.argv:
+    asked = ["compare", *(pathlib.Path(a).name for a in sys.argv if "/ssl" in a or "/sup" in a)]
+else:
+    config = pathlib.Path(flags["--config"]).name
+    number = int(flags["--config.finetune.num_splits"])
+    asked = [config, number]
+    inside = [f"ssl{k}" for k in range(1, 6)] if config.startswith("table3") else [""]
+    for name in inside:
+        run = pathlib.Path(flags["--workdir"], name)
+        run.mkdir(parents=True, exist_ok=True)
+        splits = {"splits": [{"seed": k, "hash": "x"} for k in range(number)]}
+        (run / "results.json").write_text(json.dumps(splits, indent=1))
+log.write_text("\\n".join([*calls, json.dumps(asked)]) + "\\n")
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """`launch(script, *arguments, **environment)`: exit code, what Python was asked so far."""
+    python, log = tmp_path / "python", tmp_path / "log"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+
+    def start(script, *arguments, **environment):
+        known = {"PYTHON": str(python), "LOG": str(log), "RUNS": str(tmp_path / "runs")}
+        done = subprocess.run(
+            [LAUNCH / script, *arguments], env={**os.environ, **known, **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        asked = log.read_text().splitlines() if log.exists() else []
+        return done.returncode, [json.loads(line) for line in asked]
+
+    return start
+
+
+def test_table_2_grows_split_by_split_over_any_number_of_sittings(launch):
+    rows = ["supervised.py:paper", "wav2vec2.py:paper", "ssl1.py:paper"]
+    wanted = [[row, number] for number in (1, 2, 3) for row in rows]
+    code, asked = launch("table2.sh", SETTING="paper", SPLITS="3", STOP="4")
+    assert (code, asked) == (143, wanted[:4])
+    code, asked = launch("table2.sh", SETTING="paper", SPLITS="3")
+    assert (code, asked) == (0, [*wanted, ["compare", "supervised", "ssl1"]])
+    code, asked = launch("table2.sh", SETTING="paper", SPLITS="2")
+    assert asked[len(wanted) + 1 :] == [["compare", "supervised", "ssl1"]]
+
+
+def test_table_3_grows_too_some_splits_at_a_time(launch):
+    methods = [f"ssl{k}" for k in range(1, 6)]
+    code, asked = launch("table3.sh", SPLITS="5", BY="2", STOP="1")
+    assert (code, asked) == (143, [["table3.py", 2]])
+    code, asked = launch("table3.sh", SPLITS="5", BY="2")
+    assert asked == [*(["table3.py", n] for n in (2, 4, 5)), ["compare", *methods]]
+
+
+@pytest.mark.parametrize("script", ["table2.sh", "table3.sh"])
+def test_a_number_of_splits_as_an_override_is_refused(launch, script):
+    assert launch(script, "--config.finetune.num_splits=3") == (2, [])
