@@ -66,13 +66,15 @@ def corpus(number: int = 60, speakers: int = 6) -> Dataset:
     )  # fmt: skip
 
 
-def training(members=(0,), residency: str = "device", dtype: str = "float32") -> Training:
+def training(
+    members=(0,), residency: str = "device", dtype: str = "float32", scope: str = "train"
+) -> Training:
     """Each member trains on other speakers; `members` are their numbers."""
     clips = corpus()
     statistics = speaker_statistics(clips)
-    storage = create_storage(clips, statistics, dtype)
+    storage = create_storage(clips, statistics, dtype, scope)
     train_speakers = [[f"speaker{(m + k) % 6}" for k in range(3 + m % 2)] for m in members]
-    normalisers = [statistics.normaliser(names) for names in train_speakers]
+    normalisers = [statistics.member(scope, names) for names in train_speakers]
     validation = [[f"speaker{(m + 5) % 6}"] for m in members]
 
     def of(names):

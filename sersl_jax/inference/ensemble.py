@@ -120,8 +120,10 @@ def _rows(units: int, available: int) -> int:
 def create_forward(info: Mapping[str, Any]) -> Forward:
     """The network as a function `(weights, inputs, lengths) -> (probabilities, representation)`.
 
-    Inputs are raw LLDs (or samples), zero beyond `lengths`; they are normalised here. Both results
-    are means over members; probabilities are calibrated (softmax(logits / temperature)).
+    Inputs are raw LLDs (or samples), zero beyond `lengths`; they are normalised here: by what each
+    member was trained on, or over each input's own frames where `data.normalise` was `utterance`
+    or `speaker` (an input stands for all that its speaker said). Both results are means over
+    members; probabilities are calibrated (softmax(logits / temperature)).
     """
     config = configuration.create(info["config"])
     task = Task("emotion", tuple(info["tasks"]["emotion"]))
@@ -142,7 +144,11 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
         z = state["intermediates"]["represent"][0]
         return task.probabilities(logits["emotion"] / weights["temperature"]), z
 
+    own = config.model.embed == "llds" and config.data.normalise != "train"
+
     def forward(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
+        inputs = _by_own_frames(inputs, lengths) if own else inputs
+
         def one(weights: Weights):
             return member(weights, inputs, lengths)
 
@@ -152,6 +158,18 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
         return jax.tree.map(lambda leaf: leaf.mean(axis=0), each)
 
     return forward
+
+
+def _by_own_frames(
+    x: Float[Array, "batch frames features"], lengths: Int[Array, " batch"]
+) -> Float[Array, "batch frames features"]:
+    """As `training.normaliser.from_frames` does; what lies beyond `lengths` counts for nothing."""
+    inside = jnp.arange(x.shape[1])[:, None] < lengths[:, None, None]
+    count = jnp.maximum(lengths, 1)[:, None, None]
+    mean = jnp.where(inside, x, 0.0).sum(axis=1, keepdims=True) / count
+    squares = jnp.where(inside, (x - mean) ** 2, 0.0).sum(axis=1, keepdims=True)
+    std = jnp.sqrt(squares / count)
+    return (x - mean) / jnp.where(std > 1e-6 * (1.0 + jnp.abs(mean)), std, 1.0)
 
 
 def create_ensemble(weights: Weights, names: Sequence[str], info: Mapping[str, Any]) -> Ensemble:

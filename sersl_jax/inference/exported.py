@@ -107,6 +107,7 @@ def _card(ensemble: Ensemble, format: str) -> str:
     """The model card: front matter as hubs read it, what it is, how to use it, its limits."""
     usage = {"safetensors": _USE_SAFETENSORS, "stablehlo": _USE_STABLEHLO}[format]
     config = ensemble.config
+    scope = "" if config.data.normalise == "train" else ", over each input's own frames"
     kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
     return _CARD.format(
         labels=", ".join(ensemble.labels),
@@ -115,6 +116,7 @@ def _card(ensemble: Ensemble, format: str) -> str:
         dataset=ensemble.info["dataset"]["name"],
         pretrained=", ".join(next(iter(config.pretrain.members.values()), {})) or "-",
         input=kind[ensemble.input_name],
+        scope=scope,
         usage=usage,
     )
 
@@ -134,7 +136,7 @@ validation speakers.
 |---|---|
 | fine-tuned on | {dataset} |
 | pretext tasks | {pretrained} |
-| input | {input}; the normaliser is inside |
+| input | {input}; normalised inside{scope} |
 
 ## Use
 
