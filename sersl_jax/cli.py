@@ -24,7 +24,7 @@ def run(
         except (ValueError, OSError, MemoryError) as error:
             if flags.FLAGS.verbosity >= 1:
                 raise
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {_one_line(error)}", file=sys.stderr)
             sys.exit(2)
 
     if define_flags is not None:
@@ -34,10 +34,22 @@ def run(
 
 
 def _parse(argv: list[str]) -> list[str]:
-    """absl's own parsing; a config field that does not exist is one line, too."""
+    """absl's own parsing; a wrong flag, file or config field is one line, too."""
     try:
-        return app.parse_flags_with_usage(argv)
+        return flags.FLAGS(argv)
     except (AttributeError, KeyError) as error:
-        said = " ".join(str(error).replace("\\n", " ").replace("\\'", "").split())
+        said = _one_line(error).replace("\\n", " ").replace("\\'", "").strip("\"'")
         print(f"error: no such field in the config: {said}", file=sys.stderr)
-        sys.exit(2)
+    except (flags.Error, OSError) as error:
+        print(f"error: {_one_line(error)} (--help lists the flags)", file=sys.stderr)
+    sys.exit(2)
+
+
+def _one_line(error: Exception) -> str:
+    """What went wrong, without what ml_collections tells of its own doings."""
+    said = str(error)
+    if "Traceback" in said:  # of a config file's `get_config`
+        said = said.split(" Error whilst")[0] + " " + said.strip().splitlines()[-1]
+    if "failure to load" in said:
+        said = "--config: " + said.rsplit("] ", 1)[-1]
+    return " ".join(said.split())

@@ -13,12 +13,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 Count = Annotated[int, Field(ge=1)]
 Natural = Annotated[int, Field(ge=0)]  # 0 turns a field off
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 T = TypeVar("T")
 Free = Annotated[T, "free"]  # changes no results: may differ from start to start of a run
+PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out")
 
 
 class _Checked:
@@ -44,7 +45,7 @@ class DropoutConfig(_Checked):
 class Wav2Vec2Config(_Checked):
     """wav2vec 2.0 (Sec. 4.3; fairseq's base model); used where `model.embed` is "waveform"."""
 
-    conv_widths: tuple[Count, ...] = (512,) * 7
+    conv_widths: Annotated[tuple[Count, ...], Field(min_length=7, max_length=7)] = (512,) * 7
     gradient_scale: NotNegative = 0.1  # of the gradient into the convolutions
     groups: Count = 2
     entries: Count = 320  # of each group's codebook
@@ -94,7 +95,8 @@ class ModelConfig(_Checked):
         """Refuses a width that the heads do not divide."""
         if self.dim % self.num_heads:
             raise ValueError(
-                f"config.model.dim={self.dim} is no multiple of num_heads={self.num_heads}"
+                f"config.model.dim={self.dim} should be a multiple of "
+                f"config.model.num_heads={self.num_heads}"
             )
 
     @property
@@ -185,7 +187,7 @@ class PretrainConfig(StageConfig):
     dataset: str = "pretext/msp_face"
     objective: Literal["multitask", "wav2vec2"] = "multitask"
     # {method: {task: weight of its loss}}; one training a method, tasks not named weigh 0
-    members: dict[str, dict[str, float]] = field(default_factory=dict)
+    members: dict[str, dict[str, NotNegative]] = field(default_factory=dict)
     validation_fraction: Share = 0.1  # of the speakers
     epochs: Count = 300  # Sec. 4.3
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)  # Sec. 4.3
@@ -202,6 +204,14 @@ class LabelConfig(_Checked):
     ties: Literal["random", "drop"] = "random"
     seed: int = 0
 
+    def __post_init__(self):
+        """Refuses shares of votes without votes."""
+        if self.targets == "soft" and self.source == "intended":
+            raise ValueError(
+                "config.finetune.label.targets='soft' needs votes: set "
+                "config.finetune.label.source to multimodal, voice or face"
+            )
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(StageConfig):
@@ -213,7 +223,7 @@ class FinetuneConfig(StageConfig):
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
     label: LabelConfig = LabelConfig()
-    protocol: str = "paper"  # paper | emosuperb | hicmae | leave_one_speaker_out | a .json
+    protocol: str = "paper"  # one of PROTOCOLS, or a .json (evaluation.splits)
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
@@ -226,7 +236,7 @@ class Config(_Checked):
     """A run."""
 
     name: str = ""
-    seed: int = 0
+    seed: Natural = 0
     stages: Free[tuple[Literal["pretrain", "finetune"], ...]] = ("pretrain", "finetune")
     # Of products; bfloat16 keeps parameters, softmax and loss in float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -258,8 +268,17 @@ def _check_together(config: Config) -> None:
         raise ValueError("config.name is empty: it names the run and its default directory")
     if not config.stages:
         raise ValueError("config.stages is empty: take pretrain, finetune or both")
-    if "pretrain" not in config.stages:
-        return
+    splits = config.finetune.protocol
+    if splits not in PROTOCOLS and not splits.endswith(".json"):
+        raise ValueError(
+            f"config.finetune.protocol={splits!r} should be one of {', '.join(PROTOCOLS)}, or a "
+            ".json file"
+        )
+    if "pretrain" in config.stages:
+        _check_pretrain(config)
+
+
+def _check_pretrain(config: Config) -> None:
     if not config.pretrain.members:
         raise ValueError("config.pretrain.members names no method: see configs/ssl1.py")
     contrastive = config.pretrain.objective == "wav2vec2"
@@ -270,11 +289,23 @@ def _check_together(config: Config) -> None:
         )
 
 
+_PLAIN = {
+    "missing": "is missing in {input!r}",
+    "tuple_type": "={input!r} should be several values in brackets, such as ('a', 'b') or (1,)",
+    "unexpected_keyword_argument": "={input!r} is no field",
+}
+
+
 def _message(error: Mapping[str, Any]) -> str:
+    """An error of pydantic's in one line: `config.finetune.epochs=0 should be ...`."""
     if error["type"] == "value_error":
         return error["msg"].removeprefix("Value error, ")
     name = ".".join(("config", *map(str, error["loc"])))
-    said = error["msg"].removeprefix("Input ")
+    if error["type"] in _PLAIN:
+        said = _PLAIN[error["type"]].format(**error)
+        return name + (said if said.startswith("=") else f" {said}")
+    said = error["msg"].removeprefix("Input ").removeprefix("Tuple ")
+    said = said.replace(" after validation", "")
     return f"{name}={error['input']!r} {said}"
 
 

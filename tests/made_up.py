@@ -49,13 +49,15 @@ def config(method: str = "supervised") -> ConfigDict:
     return config
 
 
-def corpus(number: int = 60, speakers: int = 6) -> Dataset:
+def corpus(number: int = 60, speakers: int = 6, shift: float = 1.0) -> Dataset:
     """Clips of 20 to 60 frames; a class shifts some features: there is something to learn."""
     random = np.random.default_rng(7)
     lengths = random.integers(20, 60, number).astype(np.int32)
     labels = random.integers(0, len(CLASSES), number).astype(np.int32)
     inputs = [
-        (5 + random.normal(size=(n, 130)) + (np.arange(130) % 3 == label)).astype(np.float32)
+        (5 + random.normal(size=(n, 130)) + shift * (np.arange(130) % 3 == label)).astype(
+            np.float32
+        )
         for n, label in zip(lengths, labels, strict=True)
     ]
     table = {
@@ -69,14 +71,19 @@ def corpus(number: int = 60, speakers: int = 6) -> Dataset:
 
 
 def training(
-    members=(0,), residency: str = "device", dtype: str = "float32", method: str = "supervised"
+    members=(0,),
+    residency: str = "device",
+    dtype: str = "float32",
+    scope: str = "train",
+    shift: float = 1.0,
+    method: str = "supervised",
 ) -> Training:
     """Each member trains on other speakers; `members` are their numbers."""
-    clips = corpus()
+    clips = corpus(shift=shift)
     statistics = speaker_statistics(clips)
-    storage = create_storage(clips, statistics, dtype)
+    storage = create_storage(clips, statistics, dtype, scope)
     train_speakers = [[f"speaker{(m + k) % 6}" for k in range(3 + m % 2)] for m in members]
-    normalisers = [statistics.normaliser(names) for names in train_speakers]
+    normalisers = [statistics.member(scope, names) for names in train_speakers]
     validation = [[f"speaker{(m + 5) % 6}"] for m in members]
 
     def of(names):

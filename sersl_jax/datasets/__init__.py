@@ -40,17 +40,25 @@ def create_builder(kind: str, **arguments: Any) -> "DatasetBuilder":
 def load(name: str, data_dir: str | Path | None = None) -> "DatasetBuilder":
     """The prepared dataset `name`, such as `pretext/folder`; its only split is `train`.
 
-    Raises FileNotFoundError, with the command that prepares it, where there is none.
+    Raises FileNotFoundError as `folder` does.
     """
     import tensorflow_datasets as tfds
 
-    folder = find(name, data_dir)
-    if folder is None:
+    return tfds.builder_from_directory(str(folder(name, data_dir)))
+
+
+def folder(name: str, data_dir: str | Path | None = None) -> Path:
+    """Where the newest prepared version of dataset `name` lies.
+
+    Raises FileNotFoundError, with the command that prepares it, where there is none.
+    """
+    found = find(name, data_dir)
+    if found is None:
         raise FileNotFoundError(
             f"no prepared dataset {name} in {data_dir or default_data_dir()}: "
             f"run python -m sersl_jax.prepare --dataset={name} --source=... --data_dir=..."
         )
-    return tfds.builder_from_directory(str(folder))
+    return found
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:

@@ -176,7 +176,7 @@ def _finish(dataset: str, folder: Path) -> None:
     used = f"{metadata['num_clips']} " + (f"of {metadata['num_clips'] + lost} " if lost else "")
     print(
         f"{dataset}: {used}clips of {metadata['num_speakers']} speakers, "
-        f"{metadata['seconds'] / 3600:.2f} hin {folder}",
+        f"{metadata['seconds'] / 3600:.2f} h in {folder}",
         *(f"  {task}: {counts}" for task, counts in metadata["class_balance"].items()),
         *([f"ledger ({folder / ledger.NAME}):", ledger.totals(lines)] if lines else []),
         sep="\n",

@@ -1,7 +1,9 @@
 """From a corpus's name and folder to its clips."""
 
 import dataclasses
+import inspect
 import itertools
+import sys
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,21 +41,40 @@ def read_clips(
         raise FileNotFoundError(f"--source={source} is no folder")
     backend = options.face_backend if isinstance(options, PretextOptions) else "openface"
     extra = {} if backend == "openface" else {"face_backend": backend}
+    if extra and "face_backend" not in inspect.signature(module.clips).parameters:
+        raise ValueError(f"--face_backend={backend}: the corpus {corpus} has no videos of faces")
     clips = list(module.clips(source, **extra))[:limit]
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
     if not tracking:
+        if kind == "pretext":
+            _tell_untracked(clips)
         return clips
     failed = _track(clips, source / backend, backend, tracking)
     clips = itertools.islice(module.clips(source, **extra), limit)
     return [dataclasses.replace(clip, untracked=failed.get(clip.media, "")) for clip in clips]
 
 
+def _untracked(clips: list[Clip]) -> list[Path]:
+    return [c.media for c in clips if c.face is None and c.media.suffix.lower() in _VIDEO]
+
+
+def _tell_untracked(clips: list[Clip]) -> None:
+    """Says, on stderr, how many videos give no face labels, and which flag would help."""
+    number = sum(path.is_file() for path in {*_untracked(clips)})
+    if number:
+        print(
+            f"{number} video{'s' * (number > 1)} without a CSV of the tracked face: no face "
+            "labels; --track_faces tracks them first",
+            file=sys.stderr,
+        )
+
+
 def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict[Path, str]:
     """Tracks the faces of videos that have none; gives the videos that failed, and why."""
     from sersl_jax.features.tracking import track_all
 
-    videos = [c.media for c in clips if c.face is None and c.media.suffix.lower() in _VIDEO]
+    videos = _untracked(clips)
     out_dir.mkdir(parents=True, exist_ok=True)
     done = track_all(videos, out_dir, backend, workers)
     tracked = tqdm(done, "track", len({*videos}), unit="video", disable=None)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
+from sersl_jax.config import PROTOCOLS
 from sersl_jax.evaluation.splits import SIDES, Split, by_fraction, held_out
 
 __all__ = ["PROTOCOLS", "LeakError", "Split", "check", "create_splits", "held_out"]
 
-PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out")
 # The test actors of CREMA-D's five published folds, first and last (EMO-SUPERB, HiCMAE).
 BLOCKS = ((1001, 1018), (1019, 1036), (1037, 1054), (1055, 1072), (1073, 1091))
 
@@ -98,7 +98,7 @@ def check(
     if leaks and not allow_speaker_overlap:
         raise LeakError(
             f"split {split.seed} leaks: {'; '.join(leaks)}. Give each speaker one side; only to "
-            "reproduce others' numbers: --allow_speaker_overlap"
+            "reproduce others' numbers: --config.finetune.allow_speaker_overlap"
         )
     return [f"split {split.seed}: {leak}" for leak in leaks]
 

@@ -140,8 +140,8 @@ def _rows(units: int, available: int) -> int:
 def create_forward(info: Mapping[str, Any]) -> Forward:
     """The network as a function `(weights, inputs, lengths) -> (probabilities, representation)`.
 
-    Inputs are raw LLDs (or samples), zero beyond `lengths`; they are normalised here. Both results
-    are means over members; probabilities are calibrated (softmax(logits / temperature)).
+    Inputs are what `Ensemble.features` gives, zero beyond `lengths`. Both results are means over
+    members; probabilities are calibrated (softmax(logits / temperature)).
     """
     config = configuration.create(info["config"])
     task = Task("emotion", tuple(info["tasks"]["emotion"]))

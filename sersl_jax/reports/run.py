@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sersl_jax import files
 from sersl_jax.evaluation import comparison, paper, runs, setting, significance
@@ -41,7 +40,6 @@ def create(run: runs.Run) -> str:
         *run_curves.sections(run.path / "metrics.jsonl"),
         run_clips.hardest(run),
         _setting(run),
-        _ledger(run.path / "ledger.csv"),
     ]
     return html.document(run.title, lead, saved["warnings"], sections)
 
@@ -116,16 +114,3 @@ def _counts(run: runs.Run, counts: list[dict[str, dict[str, int]]]) -> str:
 
 def _sizes(entry: Mapping[str, Any]) -> list[str]:
     return [str(len(entry["speakers"][side])) for side in SIDES]
-
-
-def _ledger(path: Path) -> str:
-    if not path.is_file():
-        return ""
-    ledger = pd.read_csv(path, dtype=str, keep_default_na=False)
-    rows = ledger.to_numpy().tolist()
-    table = html.table([str(column) for column in ledger.columns], rows[:500], (), "text")
-    return html.section(
-        "Ledger",
-        html.note(f"{len(rows)} clip{'s' * (len(rows) != 1)} could not be used."),
-        html.details("Which, and why", table),
-    )

@@ -15,6 +15,7 @@ from sersl_jax.reports import charts, html
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 _ACCURACY = re.compile("validation/accuracy_(.+)")
+_PERPLEXITY = re.compile("validation/codebook_perplexity_([0-9]+)")
 _WEIGHTS = {"alpha": "alpha, of what comes in", "beta": "beta, of what is added"}
 
 
@@ -80,7 +81,8 @@ def _stage(stage: str, members: Sequence[Member]) -> str:
     keys = set(members[0].rows[-1])
     shown = [_losses(members), _accuracies(members, sorted(keys))]
     shown += [_weights(members, [name for name in _WEIGHTS if name in keys])]
-    shown += [_perplexity(members)] if "codebook_perplexity" in keys else []
+    groups = sorted(key for key in keys if _PERPLEXITY.fullmatch(key))
+    shown += [_perplexity(members, groups)] if groups else []
     title = STAGES.get(stage, stage)
     return html.section(title, _told(members), html.figures(*shown), _each(members))
 
@@ -167,8 +169,8 @@ def _weights(members: Sequence[Member], names: Sequence[str]) -> str:
     return shown if lines else ""
 
 
-def _perplexity(members: Sequence[Member]) -> str:
-    lines = _list_lines(members, "codebook_perplexity", "group")
+def _perplexity(members: Sequence[Member], keys: Sequence[str]) -> str:
+    lines = [_mean_line(members, key, f"group {k}", k % 8) for k, key in enumerate(keys, start=1)]
     picture = charts.plot(
         lines, label="Codebook perplexity", x_label="epoch", y_label="entries in use", whole=True
     )

@@ -10,19 +10,24 @@ import jax
 from sersl_jax import config as configuration
 from sersl_jax import files
 from sersl_jax.config import Config
+from sersl_jax.evaluation import results
 from sersl_jax.training.checkpoint import is_finished
+from sersl_jax.training.checks import check_finetune, check_pretrain
 from sersl_jax.training.finetune import finetune
-from sersl_jax.training.pretrain import check_members, pretrain
+from sersl_jax.training.pretrain import pretrain
 
 
 def run(config: Config, workdir: Path) -> None:
     """Runs the stages that are not done yet, in order; the same call again continues.
 
-    Raises ValueError for a config that cannot be run, before anything is prepared.
+    Raises ValueError or FileNotFoundError for a config that cannot be run, before anything is
+    prepared.
     """
     start_time = time.time()
     if "pretrain" in config.stages:
-        check_members(config.pretrain)
+        check_pretrain(config)
+    if "finetune" in config.stages and not _is_scored(config, workdir):
+        check_finetune(config, workdir)
     claim(workdir, config)
     if "pretrain" in config.stages and not is_finished(workdir / "pretrain"):
         pretrain(config, workdir)
@@ -39,6 +44,12 @@ def directories(config: Config, workdir: Path) -> dict[str, Path]:
     return {method: workdir / method for method in methods}
 
 
+def _is_scored(config: Config, workdir: Path) -> bool:
+    """Whether all results are there, which the same command then only prints."""
+    number = config.finetune.num_splits
+    return all(results.are_complete(d, number) for d in directories(config, workdir).values())
+
+
 def claim(workdir: Path, config: Config) -> None:
     """Writes config.json; raises ValueError where a run with other results-changing fields is.
 
@@ -53,7 +64,13 @@ def claim(workdir: Path, config: Config) -> None:
 
 
 def _check_same(workdir: Path, stored: dict, config: Config) -> None:
-    there = configuration.locked(configuration.create(stored))
+    try:
+        there = configuration.locked(configuration.create(stored))
+    except ValueError as error:
+        raise ValueError(
+            f"{workdir}/config.json was written by another version of sersl_jax: {error}; take "
+            "another --workdir"
+        ) from None
     here = configuration.locked(config)
     differing = [f"{name} ({there[name]})" for name in here if there[name] != here[name]]
     if differing:

@@ -28,7 +28,12 @@ from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
 from sersl_jax.training.inputs import create_inputs, describe, open_dataset
 from sersl_jax.training.loop import fit
-from sersl_jax.training.normaliser import SpeakerStatistics, speaker_statistics, stack
+from sersl_jax.training.normaliser import (
+    SpeakerStatistics,
+    scope_notes,
+    speaker_statistics,
+    stack,
+)
 from sersl_jax.training.objectives import Multitask
 from sersl_jax.training.program import Program
 from sersl_jax.training.targets import apply_label_rule
@@ -50,6 +55,8 @@ def finetune(
     recognition = open_recognition(config, directory)
     start = read_start(config, workdir, method)
     warnings = recognition.check(start)
+    if recognition.dataset.input_name == "llds":
+        warnings += scope_notes(config.data.normalise)
     program = None
     for number, group in enumerate(recognition.groups, start=1):
         if not group.done:

@@ -1,6 +1,7 @@
 """The model that fine-tuning starts from (`config.finetune.init_from`)."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     found = checkpoint.read_model(directory)
     if not found.info["finished"]:
         raise ValueError(f"{directory} is not trained to its end yet: run its command again first")
+    _check_scope(directory, found.info["config"], config)
     names = found.info["names"]
     if len(names) > 1 and method not in names:
         raise ValueError(
@@ -85,3 +87,13 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     sides = found.info["speakers"][member]
     speakers = frozenset(name for side in sides.values() for name in side)
     return Start(params, origin, found.info["dataset"]["name"], speakers)
+
+
+def _check_scope(directory: Path, stored: Mapping[str, Any], config: Config) -> None:
+    """Refuses a model whose inputs were normalised otherwise."""
+    there = stored["data"].get("normalise", "train")
+    if config.model.embed == "llds" and there != config.data.normalise:
+        raise ValueError(
+            f"{directory} was trained with config.data.normalise={there}, not "
+            f"{config.data.normalise}: take the same"
+        )

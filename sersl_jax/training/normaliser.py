@@ -44,6 +44,14 @@ def stack(normalisers: Sequence[Normaliser]) -> Normaliser:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *normalisers)
 
 
+def scope_notes(scope: str) -> list[str]:
+    """What is stamped on the results of another scope than `train`."""
+    if scope == "train":
+        return []
+    what = "test speakers' too" if scope == "speaker" else "test clips' too"
+    return [f"LLDs are normalised over each {scope}'s own frames, {what} (data.normalise={scope})"]
+
+
 @dataclass(frozen=True)
 class SpeakerStatistics:
     """Sums over each speaker's frames, from which any set of speakers' normaliser follows."""
@@ -61,7 +69,10 @@ class SpeakerStatistics:
         return from_sums(count, total, squares)
 
     def member(self, scope: str, speakers: Sequence[str]) -> Normaliser:
-        """What a member trained on `speakers` applies: nothing where inputs are normalised."""
+        """The normaliser of a member that is trained on `speakers`.
+
+        With another scope than `train`, inputs are kept normalised and this one changes nothing.
+        """
         found = self.normaliser(speakers)
         if scope == "train":
             return found

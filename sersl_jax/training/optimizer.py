@@ -67,17 +67,25 @@ def create_plateau(config: OptimizerConfig) -> optax.GradientTransformationExtra
 
 def _labels(params: Any, frozen: Sequence[str]) -> Any:
     """`freeze` for every parameter below a frozen path; raises ValueError for an unknown path."""
-    paths = [jax.tree_util.keystr(p, simple=True, separator="/") for p, _ in _leaves(params)]
-    for path in frozen:
-        if not any(f"{p}/".startswith(f"{path}/") for p in paths):
-            raise ValueError(f"freeze: no parameters below {path!r}; there are {', '.join(paths)}")
+    check_frozen(params, frozen)
 
     def label(path, _):
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        return "freeze" if any(f"{name}/".startswith(f"{f}/") for f in frozen) else "train"
+        return "freeze" if any(f"{_name(path)}/".startswith(f"{f}/") for f in frozen) else "train"
 
     return jax.tree_util.tree_map_with_path(label, params)
 
 
-def _leaves(params: Any) -> list:
-    return jax.tree_util.tree_leaves_with_path(params)
+def check_frozen(params: Any, frozen: Sequence[str]) -> None:
+    """Raises ValueError for a path that no parameter lies below."""
+    paths = [_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(params)]
+    for path in frozen:
+        if not any(f"{p}/".startswith(f"{path}/") for p in paths):
+            known = sorted({"/".join(p.split("/")[:2]) for p in paths})
+            raise ValueError(
+                f"config.finetune.freeze names {path!r}: there are no such parameters, but "
+                f"{', '.join(known)}, and those below them"
+            )
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")

@@ -11,9 +11,12 @@ import matplotlib.image
 import numpy as np
 import pytest
 
+from configs import wav2vec2
+from sersl_jax.config import create
 from sersl_jax.evaluation import comparable, comparison
 from sersl_jax.reports import comparison as comparison_page
 from sersl_jax.reports import html, run, run_curves
+from sersl_jax.training import objectives_wav2vec2
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -135,7 +138,6 @@ def test_the_report_says_all_that_issue_5_asks_for(pages):
         "voice votes",
         "finetune.epochs",
         "sersl_jax 0.1.0",
-        "1076_MTI_SAD_XX",
         "57.0 in the paper",
     ):
         assert said in text, said
@@ -174,6 +176,23 @@ def test_an_epoch_trained_again_counts_once(tmp_path):
     (member,) = run_curves.read(path)["finetune"]
     assert member.values("validation/loss")[:2].tolist() == [0.9, 0.7]
     assert member.chosen == 1
+
+
+def test_the_perplexity_of_the_codebooks_is_shown(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    row = {"stage": "pretrain", "member": 0, "name": "wav2vec2", "epoch": 1}
+    row |= {"train/loss": 1.0, "validation/loss": 1.0}
+    path.write_text(json.dumps(row) + "\n")
+    assert "Codebook" not in "".join(run_curves.sections(path))
+    names = objectives_wav2vec2.create_wav2vec2(
+        create(wav2vec2.get_config()).model, "float32"
+    ).metrics
+    row |= {f"validation/{name}": 200.0 for name in names}
+    path.write_text(json.dumps(row) + "\n")
+    (section,) = run_curves.sections(path)
+    assert "Perplexity of the quantiser" in section
+    assert "group 1" in section
+    assert "group 2" in section
 
 
 def test_splits_trained_one_after_the_other_are_apart(tmp_path):

@@ -1,0 +1,68 @@
+"""What a config names and this machine may lack: looked for before anything is prepared."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from sersl_jax import corpora, datasets
+from sersl_jax.config import Config
+from sersl_jax.evaluation import protocol
+from sersl_jax.models.build import create_network
+from sersl_jax.tasks import Task
+from sersl_jax.training import optimizer
+from sersl_jax.training.pretrain import check_members
+
+
+def check_pretrain(config: Config) -> None:
+    """Raises ValueError or FileNotFoundError that names the field of `config.pretrain`."""
+    check_members(config.pretrain)
+    _check_dataset(config, "pretrain")
+
+
+def check_finetune(config: Config, workdir: Path) -> None:
+    """Raises ValueError or FileNotFoundError that names the field of `config.finetune`."""
+    stage = config.finetune
+    _check_dataset(config, "finetune")
+    if stage.protocol.endswith(".json"):
+        _check_exists("finetune.protocol", Path(stage.protocol))
+        protocol.read_splits(stage.protocol)
+    if stage.init_from == "pretrain":
+        if "pretrain" not in config.stages and not (workdir / "pretrain").is_dir():
+            raise ValueError(
+                f"config.finetune.init_from=pretrain: {workdir} has no pre-training; add pretrain "
+                "to config.stages, or name another run"
+            )
+    elif stage.init_from:
+        _check_exists("finetune.init_from", Path(stage.init_from))
+    if stage.freeze:
+        optimizer.check_frozen(_parameter_shapes(config), stage.freeze)
+
+
+def _check_dataset(config: Config, name: str) -> None:
+    """Its corpus is known, and its source or the prepared dataset is there."""
+    stage = config.pretrain if name == "pretrain" else config.finetune
+    if stage.source:
+        _check_exists(f"{name}.source", Path(stage.source).expanduser())
+    for dataset in map(str.strip, stage.dataset.split(",")):
+        try:
+            _, corpus = datasets.parse_name(dataset)
+            if stage.source:
+                corpora.get(corpus)
+            elif corpus != "synthetic":
+                datasets.folder(dataset, config.data.data_dir or None)
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"config.{name}.dataset: {error}") from None
+
+
+def _check_exists(field: str, path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"config.{field}={path} does not exist")
+
+
+def _parameter_shapes(config: Config) -> dict:
+    """The network's parameters, as shapes alone."""
+    network = create_network(config.model, (Task("emotion", ("low", "high")),), config.dtype)
+    shape = (1, 64, 130) if config.model.embed == "llds" else (1, 16_000)
+    inputs = jnp.zeros(shape), jnp.full(1, shape[1]), None
+    return jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]

@@ -1,0 +1,206 @@
+"""Every wrong field is named in one line, with what is allowed, before anything is prepared."""
+
+import dataclasses
+import json
+
+import pytest
+
+from configs import ssl1, wav2vec2
+from sersl_jax.config import Config, create, locked
+from sersl_jax.training import checks, experiment
+from tests.trained_run import trained_run
+
+WRONG = {
+    "name": ("", "is empty"),
+    "seed": (-1, "should be greater than or equal to 0"),
+    "stages": (("finetun",), "should be 'pretrain' or 'finetune'"),
+    "dtype": ("float64", "should be 'float32' or 'bfloat16'"),
+    "checkpoint_seconds": (-1.0, "should be greater than or equal to 0"),
+    "model.embed": ("mfcc", "should be 'llds' or 'waveform'"),
+    "model.dim": (131, "should be a multiple of config.model.num_heads=10"),
+    "model.num_layers": (0, "should be greater than or equal to 1"),
+    "model.residual": ("fre", "should be 'free', 'tied' or 'plain'"),
+    "model.alpha_init": ("zero", "should be 'uniform' or 'one'"),
+    "model.pooling": ("max", "should be 'mean' or 'last'"),
+    "model.dropout.ffn": (-0.1, "should be greater than or equal to 0"),
+    "model.dropout.head": (1, "should be less than 1"),
+    "model.wav2vec2.conv_widths": ((8,) * 6, "should have at least 7 items, not 6"),
+    "model.wav2vec2.temperature": ((2.0, 0.5), r"\.2 is missing in \(2.0, 0.5\)"),
+    "data.residency": ("gpu", "should be 'auto', 'device' or 'stream'"),
+    "data.normalise": ("global", "should be 'train', 'speaker' or 'utterance'"),
+    "data.dtype": ("float16", "should be 'float32' or 'bfloat16'"),
+    "data.bucket.llds": (0, "should be greater than or equal to 1"),
+    "data.pitch_window": (0.0, "should be greater than 0"),
+    "pretrain.objective": ("wav2vec2", "does not go with config.model.embed=llds"),
+    "pretrain.members": ({}, "names no method"),
+    "pretrain.validation_fraction": (1.0, "should be less than 1"),
+    "pretrain.optimizer.learning_rate": (float("inf"), "should be a finite number"),
+    "finetune.epochs": (0, "should be greater than or equal to 1"),
+    "finetune.steps": (-2, "should be greater than or equal to 0"),
+    "finetune.patience": (1.5, "should be a valid integer"),
+    "finetune.batch_size": (0, "should be greater than or equal to 1"),
+    "finetune.num_splits": (0, "should be greater than or equal to 1"),
+    "finetune.protocol": ("papr", "should be one of paper, emosuperb, .* or a .json file"),
+    "finetune.select": ("f1", "should be 'loss', 'macro_f1' or 'accuracy'"),
+    "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
+    "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
+    "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
+    "finetune.label.ties": ("first", "should be 'random' or 'drop'"),
+    "finetune.optimizer.schedule": ("cosinus", "should be 'plateau' or 'linear'"),
+    "finetune.optimizer.beta2": (1.0, "should be less than 1"),
+    "finetune.optimizer.plateau_factor": (1.0, "should be less than 1"),
+}
+
+
+def changed(field, value, config=None):
+    """The config of SSL 1 as a dictionary, one field changed."""
+    config = (config or ssl1.get_config()).to_dict()
+    *sections, name = field.split(".")
+    section = config
+    for one in sections:
+        section = section[one]
+    section[name] = value
+    return config
+
+
+@pytest.mark.parametrize("field", WRONG)
+def test_a_wrong_value_is_named_with_what_is_allowed(field):
+    value, said = WRONG[field]
+    with pytest.raises(ValueError, match=said) as caught:
+        create(changed(field, value))
+    assert str(caught.value).startswith(f"config.{field}")
+    assert "\n" not in str(caught.value)
+
+
+def test_all_wrong_fields_are_named_at_once():
+    config = changed("finetune.epochs", 0)
+    config["model"]["pooling"] = "max"
+    with pytest.raises(
+        ValueError, match=r"config.model.pooling='max' .*; config.finetune.epochs=0"
+    ):
+        create(config)
+
+
+def test_a_field_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match=r"config.finetune.epoch=3 is no field"):
+        create(changed("finetune.epoch", 3))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("pretrain.members", {"mine": {"nrg": 1.0}}, "members.mine names nrg: take some of energy"),
+        ("pretrain.members", {"mine": {}}, "members.mine names no task: take some of energy"),
+        ("pretrain.dataset", "synthetic", "pretrain.dataset: .* form pretext/CORPUS"),
+        ("pretrain.dataset", "pretext/msp_face", "pretrain.dataset: no prepared dataset pretext/m"),
+        ("pretrain.source", "nowhere", "config.pretrain.source=nowhere does not exist"),
+        ("finetune.dataset", "speech/crema_d", "finetune.dataset: no prepared dataset speech/cre"),
+        ("finetune.protocol", "my.json", "config.finetune.protocol=my.json does not exist"),
+        ("finetune.init_from", "runs/x", "config.finetune.init_from=runs/x does not exist"),
+        ("finetune.freeze", ("encodr",), "config.finetune.freeze names 'encodr': .*embed/projec"),
+    ],
+)
+def test_what_is_missing_here_is_named_before_anything_is_prepared(tmp_path, field, value, said):
+    config = changed(field, value)
+    config["data"]["data_dir"] = str(tmp_path / "data")
+    with pytest.raises((ValueError, FileNotFoundError), match=said):
+        experiment.run(create(config), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def test_unknown_losses_of_wav2vec2_are_named():
+    members = {"mine": {"contrastive": 1.0, "diverse": 0.1}}
+    config = create(changed("pretrain.members", members, wav2vec2.get_config()))
+    with pytest.raises(ValueError, match="mine names diverse: take some of contrastive, diversity"):
+        checks.check_pretrain(config)
+
+
+def test_fine_tuning_without_any_pre_training_is_named(tmp_path):
+    config = create(changed("stages", ("finetune",)))
+    with pytest.raises(ValueError, match=r"init_from=pretrain: .*run has no pre-training; add"):
+        experiment.run(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("path", ["embed", "encoder/stack1", "head_emotion"])
+def test_parameters_that_are_there_may_be_frozen(path, tmp_path):
+    config = changed("finetune.freeze", (path,))
+    config["finetune"]["init_from"] = str(trained_run())
+    checks.check_finetune(create(config), tmp_path)
+
+
+FREE = {
+    "stages": ("finetune",),
+    "profile": True,
+    "checkpoint_seconds": 5.0,
+    "data.data_dir": "elsewhere",
+    "data.residency": "stream",
+    "data.steps_per_dispatch": 8,
+    "pretrain.source": "elsewhere",
+    "finetune.source": "elsewhere",
+    "finetune.parallel_members": 1,
+    "finetune.num_splits": 20,
+}
+
+
+@pytest.mark.parametrize("field", FREE)
+def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path):
+    experiment.claim(tmp_path, create(ssl1.get_config()))
+    experiment.claim(tmp_path, create(changed(field, FREE[field])))
+    stored = json.loads((tmp_path / "config.json").read_text())
+    assert create(stored) == create(changed(field, FREE[field]))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "before"),
+    [
+        ("seed", 1, "0"),
+        ("dtype", "bfloat16", "float32"),
+        ("model.residual", "tied", "free"),
+        ("data.normalise", "speaker", "train"),
+        ("data.bucket.llds", 32, "64"),
+        ("pretrain.members", {"ssl1": {"energy": 1.0}}, r"\{'ssl1': .*\}"),
+        ("pretrain.batch_size", 16, "32"),
+        ("finetune.patience", 2, "0"),
+        ("finetune.select", "macro_f1", "loss"),
+        ("finetune.freeze", ("embed",), r"\(\)"),
+        ("finetune.optimizer.schedule", "linear", "plateau"),
+    ],
+)
+def test_what_changes_results_is_refused_and_named(field, value, before, tmp_path):
+    experiment.claim(tmp_path, create(ssl1.get_config()))
+    kept = (tmp_path / "config.json").read_text()
+    with pytest.raises(ValueError, match=rf"other {field} \({before}\): take another --workdir"):
+        experiment.claim(tmp_path, create(changed(field, value)))
+    assert (tmp_path / "config.json").read_text() == kept
+
+
+def test_every_field_but_the_free_ones_is_locked():
+    paths = set(_paths(dataclasses.asdict(Config())))
+    assert paths - set(locked(Config())) == set(FREE)
+
+
+def _paths(values, prefix=""):
+    for name, value in values.items():
+        if isinstance(value, dict) and name != "members":
+            yield from _paths(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def test_a_field_that_an_older_run_did_not_know_counts_as_its_default(tmp_path):
+    experiment.claim(tmp_path, create(ssl1.get_config()))
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    del stored["finetune"]["select"], stored["data"]["normalise"], stored["pretrain"]["patience"]
+    path.write_text(json.dumps(stored))
+    experiment.claim(tmp_path, create(ssl1.get_config()))
+    path.write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"other finetune.select \(loss\)"):
+        experiment.claim(tmp_path, create(changed("finetune.select", "accuracy")))
+
+
+def test_a_run_of_a_later_version_is_said_to_be_one(tmp_path):
+    stored = {**ssl1.get_config().to_dict(), "quantum": 1}
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    with pytest.raises(ValueError, match=r"config.json was written by another .* config.quantum=1"):
+        experiment.claim(tmp_path, create(ssl1.get_config()))
