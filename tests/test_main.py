@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +140,85 @@ def test_wav2vec2_runs_through_the_same_stages(data_dir, tmp_path):
     peak, warmup = (config.pretrain.optimizer[name] for name in ("learning_rate", "warmup_steps"))
     assert rows[0]["learning_rate"] == pytest.approx(peak * 3 / warmup)
     assert (tmp_path / "results.json").exists()
+
+
+def test_data_may_move_before_a_run_is_gone_on_with(run, data_dir, tmp_path):
+    moved = shutil.copytree(data_dir, tmp_path / "moved")
+    again = shutil.copytree(run, tmp_path / "again")
+    (again / "results.json").unlink()
+    experiment.run(create(shrink(ssl1.get_config(), moved)), again)
+    assert scored(again) == scored(run)
+
+
+def test_splits_may_be_asked_for_later(data_dir, tmp_path):
+    config = shrink(supervised.get_config(), data_dir)
+    config.finetune.update({"epochs": 1, "num_splits": 3})
+    experiment.run(create(config), tmp_path / "three")
+    config.finetune.num_splits = 1
+    experiment.run(create(config), tmp_path / "grown")
+    first = groups(tmp_path / "grown")
+    assert len(scored(tmp_path / "grown")) == 1
+    config.finetune.num_splits = 3
+    experiment.run(create(config), tmp_path / "grown")
+    assert groups(tmp_path / "grown").items() >= first.items()  # not trained again
+    assert_same_splits(tmp_path / "three", tmp_path / "grown")
+    config.finetune.num_splits = 1  # what is there is kept
+    experiment.run(create(config), tmp_path / "grown")
+    assert len(scored(tmp_path / "grown")) == 3
+
+
+def test_growing_splits_killed_in_the_middle(data_dir, tmp_path):
+    config = shrink(supervised.get_config(), data_dir)
+    config.finetune.update({"epochs": 1, "num_splits": 3, "parallel_members": 1})
+    experiment.run(create(config), tmp_path / "three")
+    killed = tmp_path / "killed"
+    shutil.copytree(tmp_path / "three" / "finetune" / "0-0", killed / "finetune" / "0-0")
+    fields = {"finetune.epochs": 1, "finetune.num_splits": 3, "finetune.parallel_members": 1}
+    process = start_main_on_its_own(data_dir, killed, fields)
+    limit = time.monotonic() + 240
+    while not (killed / "finetune" / "1-1").is_dir() and process.poll() is None:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not (killed / "finetune" / "2-2" / "predictions.csv").exists()
+    experiment.run(create(config), killed)
+    assert_same_splits(tmp_path / "three", killed)
+
+
+def scored(workdir):
+    return json.loads((workdir / "results.json").read_text())["splits"]
+
+
+def groups(workdir):
+    """When each group of splits was tested."""
+    return {path: path.stat().st_mtime_ns for path in workdir.glob("finetune/*/predictions.csv")}
+
+
+def assert_same_splits(one, other):
+    """The same answers; probabilities up to rounding: one matrix is multiplied otherwise than
+    three at once (see tests/training/test_loop.py)."""
+    for ours, theirs in zip(scored(one), scored(other), strict=True):
+        assert (ours["seed"], ours["hash"]) == (theirs["seed"], theirs["hash"])
+        assert ours["speakers"] == theirs["speakers"]
+    ours, theirs = (pd.read_csv(path / "predictions.csv") for path in (one, other))
+    assert ours[["split", "clip", "label"]].equals(theirs[["split", "clip", "label"]])
+    names = [name for name in ours if name.startswith("p_")]
+    np.testing.assert_allclose(ours[names], theirs[names], atol=2e-3)
+    sure = np.ptp(np.sort(ours[names])[:, -2:], axis=1) > 4e-3
+    assert (ours["prediction"] == theirs["prediction"])[sure].all()
+    if ours["prediction"].equals(theirs["prediction"]):
+        assert [s["metrics"] for s in scored(one)] == [s["metrics"] for s in scored(other)]
+
+
+def start_main_on_its_own(data_dir, workdir, fields):
+    tiny = {"model.dim": 20, "model.num_heads": 2, "model.ffn_dim": 40, "model.num_layers": 1}
+    fields = fields | tiny | {"data.data_dir": data_dir, "finetune.source": data_dir / "speech"}
+    fields |= {"pretrain.epochs": 2, "pretrain.source": data_dir / "talking"}
+    fields |= {f"data.bucket.{name}": length for name, length in ONE_LENGTH.items()}
+    whole = [sys.executable, "-m", "sersl_jax.main", "--config=configs/supervised.py"]
+    whole += [f"--workdir={workdir}", *(f"--config.{k}={v}" for k, v in fields.items())]
+    return subprocess.Popen(whole, cwd=REPOSITORY, stderr=subprocess.DEVNULL)
 
 
 def test_local_multiprocess_as_it_stands(data_dir, tmp_path):
