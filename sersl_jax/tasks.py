@@ -7,9 +7,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int, Num
 
-from sersl_jax.pretext.action_units import EMOTIONS
-
-LOW_HIGH = ("low", "high")
 Labels = Num[Array, "batch *classes"]  # class numbers (-1: unknown), or each class's share of votes
 
 
@@ -63,16 +60,3 @@ def known(labels: Labels) -> Bool[Array, " batch"]:
 def class_numbers(labels: Labels) -> Int[Array, " batch"]:
     """Class numbers; of shares, the largest."""
     return labels if labels.ndim == 1 else labels.argmax(axis=1)
-
-
-# The pretext tasks (Sec. 3.1-3.3) and SSL 2's single centroid (Sec. 5.1).
-TASKS = {
-    task.name: task
-    for task in (
-        Task("energy", LOW_HIGH),
-        Task("upper_face", LOW_HIGH),
-        Task("lower_face", LOW_HIGH),
-        Task("whole_face", LOW_HIGH),
-        Task("action_units", EMOTIONS),
-    )
-}

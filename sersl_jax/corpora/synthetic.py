@@ -18,7 +18,7 @@ from sersl_jax.corpora import crema_d, folder, synthetic_face, synthetic_voice
 from sersl_jax.features import openface
 
 CLASSES = crema_d.CLASSES
-VERSION = 1  # raise it when the same arguments give other files
+VERSION = 2  # raise it when the same arguments give other files
 
 clips = folder.clips
 

@@ -31,12 +31,15 @@ def perform(
     loud = _envelope(sound, frames)
     force = vigour[:: round(16_000 / FPS)][:frames] + rng.normal(0, 0.15)
     success = _tracking(frames, rng)
+    confidence = np.where(success, rng.uniform(0.9, 0.98, frames), rng.uniform(0, 0.2, frames))
+    landmarks, head = _landmarks(loud, force, rng)
     return FaceTrack(
         timestamps=np.arange(frames) / FPS,
         success=success,
-        confidence=np.where(success, rng.uniform(0.9, 0.98, frames), rng.uniform(0, 0.2, frames)),
-        landmarks=_hold(_landmarks(loud, force, rng), success),
+        confidence=confidence,
+        landmarks=_hold(landmarks, success),
         action_units=_hold(_action_units(emotion, loud, rng), success),
+        pose=_hold(_pose(head), success),
     )
 
 
@@ -51,8 +54,11 @@ def _landmarks(
     loud: Float[np.ndarray, " frames"],
     force: Float[np.ndarray, " frames"],
     rng: np.random.Generator,
-) -> Float[np.ndarray, "frames 68 2"]:
-    """Pixel positions: the mean face, opened by loudness, carried by the head, and noise."""
+) -> tuple[Float[np.ndarray, "frames 68 2"], Float[np.ndarray, "frames 2"]]:
+    """Pixel positions: the mean face, opened by loudness, carried by the head, and noise.
+
+    Also what the head moves by.
+    """
     frames = loud.size
     shape = np.repeat(mean_face()[None], frames, axis=0)
     opening = 30 * loud * np.exp(rng.normal(0, 0.15))
@@ -65,7 +71,15 @@ def _landmarks(
     nod += 2.0 * (loud - loud.mean())
     head = 2.2 * np.exp(0.8 * force)[:, None] * np.stack([shake, nod], axis=1)
     size, place = rng.uniform(0.8, 1.1), rng.uniform(200, 400, 2)
-    return size * shape + place + head[:, None, :] + rng.normal(0, 0.3, (frames, 68, 2))
+    noise = rng.normal(0, 0.3, (frames, 68, 2))
+    return size * shape + place + head[:, None, :] + noise, head
+
+
+def _pose(head: Float[np.ndarray, "frames 2"]) -> Float[np.ndarray, "frames 6"]:
+    """Place (mm) and rotation (radians) of a head 0.6 m away that nods and shakes as it moves."""
+    right, down = head.T
+    still = np.zeros(right.size)
+    return np.stack([right, down, still + 600, 0.03 * down, 0.03 * right, still], axis=1)
 
 
 def _wander(frames: int, hertz: float, rng: np.random.Generator) -> Float[np.ndarray, " frames"]:

@@ -26,6 +26,7 @@ from sersl_jax.datasets import ledger
 from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.measure import Measured, measure
 from sersl_jax.datasets.options import SpeechOptions
+from sersl_jax.pretext.registry import PretextTask
 
 SHARD_BYTES = 128 << 20
 _STAMPED = ("sersl_jax", "tensorflow-datasets", "opensmile", "librosa", "numpy", "av", "soundfile")
@@ -42,6 +43,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar[dict[str, str]] = {"1.0.0": "First version."}
     OPTIONS: ClassVar[type[SpeechOptions]] = SpeechOptions
+    TASKS: ClassVar[Mapping[str, PretextTask]] = {}  # that are measured
 
     def __init__(
         self,
@@ -113,7 +115,10 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
                                     f"exists, {clips[clip.id].media.name} is used"))  # fmt: skip
             clips.setdefault(clip.id, clip)
         assert self._cache is not None
-        run = functools.partial(measure, options=self._options, cache=self._cache)
+        # All that a process needs is in here: it may not have declared the same tasks.
+        run = functools.partial(
+            measure, options=self._options, cache=self._cache, tasks=tuple(self.TASKS.values())
+        )
         measured = list(self._map_clips(run, list(clips.values())))
         measured = [self._check(clip) for clip in measured]
         lines = doubles + [line for clip in measured for line in clip.lines]

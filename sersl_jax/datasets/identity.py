@@ -11,6 +11,7 @@ from typing import Any
 
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets.options import SpeechOptions
+from sersl_jax.pretext import registry
 
 PREVIOUS = ".previous"  # suffix of a dataset while its successor takes its place
 
@@ -42,10 +43,27 @@ def check(existing: Path, options: SpeechOptions, stamp: Mapping[str, Any]) -> N
         )
 
 
+def missing_tasks(existing: Path) -> list[str]:
+    """Pretext tasks that were declared after the dataset in `existing` was made; it lacks them."""
+    there = _task_versions(read_metadata(existing))
+    return [name for name in registry.TASKS if there and name not in there]
+
+
+def _task_versions(metadata: Mapping[str, Any]) -> dict[str, int]:
+    """Versions of a pretext dataset's scores; 1 in one that was made before they had any."""
+    pretext = {*metadata["label_names"]} & {*registry.TASKS}
+    return metadata.get("tasks", dict.fromkeys(pretext, 1))
+
+
 def _differences(
     existing: Path, options: SpeechOptions, stamp: Mapping[str, Any]
 ) -> dict[str, str]:
     metadata = read_metadata(existing)
+    changed = {
+        f"score of {name}": f"score of {name} (version {version} there, {task.version} wanted)"
+        for name, version in _task_versions(metadata).items()
+        if (task := registry.TASKS.get(name)) and task.version != version
+    }
     there = metadata["options"] | {name: metadata.get(name) for name in stamp}
     wanted = options.stamp() | dict(stamp)
     said = {
@@ -53,8 +71,10 @@ def _differences(
         for name, value in wanted.items()
         if value != there.get(name)
     }
-    return said | (
-        {"fingerprint": "source (its files have changed)"} if "fingerprint" in said else {}
+    return (
+        said
+        | changed
+        | ({"fingerprint": "source (its files have changed)"} if "fingerprint" in said else {})
     )
 
 

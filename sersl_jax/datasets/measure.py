@@ -1,13 +1,14 @@
 """First pass: everything about one clip, measured once and kept in a cache.
 
 A cache entry is one file, named by the content of the clip's media and face files and by the
-options, and written whole or not at all: a run that was killed goes on where it was.
+options, and written whole or not at all: a run that was killed goes on where it was. Scores of
+tasks that were declared since are added to it.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +18,11 @@ from jaxtyping import Float, Shaped
 
 from sersl_jax import files
 from sersl_jax.corpora import Clip
+from sersl_jax.datasets import measure_face, scores
 from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.options import MEASURE_VERSION, PretextOptions, SpeechOptions
 from sersl_jax.features import audio, llds, segments
-from sersl_jax.pretext import energy
+from sersl_jax.pretext.registry import PretextTask
 
 _SILENCE = 1e-4  # RMS, -80 dB
 _FULL_SCALE, _CLIPPED = 0.999, 0.01  # notes a clip with 1 % of its samples at full scale
@@ -45,13 +47,17 @@ class _UnusableError(Exception):
     """The clip can't be used; args are the ledger's stage and reason."""
 
 
-def measure(clip: Clip, options: SpeechOptions, cache: Path) -> Measured:
+def measure(
+    clip: Clip, options: SpeechOptions, cache: Path, tasks: Sequence[PretextTask] = ()
+) -> Measured:
     """Measures `clip`, or reads what an earlier run measured; never raises for a bad clip."""
     try:
         path = _entry(clip, options, cache)
         if not path.exists():
-            _save(path, _measure(clip, options))
-        return _load(clip, path)
+            _save(path, _measure(clip, options, tasks))
+        elif missing := _unscored(path, tasks):
+            _save(path, _add_scores(path, clip, options, missing))
+        return _load(clip, path, tasks)
     except _UnusableError as error:
         stage, reason = error.args
     except OSError as error:
@@ -67,38 +73,81 @@ def read(path: Path, features: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, 
         return {name: arrays[name] for name in features}
 
 
-def _measure(clip: Clip, options: SpeechOptions) -> dict[str, np.ndarray]:
-    try:
-        waveform = audio.read(clip.media, clip.start, clip.end)
-    except audio.AudioError as error:
-        raise _UnusableError("audio", str(error)) from error
-    notes = _notes(waveform)
-    pretext = isinstance(options, PretextOptions)
-    if pretext and "silent" in notes:
-        raise _UnusableError("audio", "silent")
-    seconds = waveform.size / audio.SAMPLE_RATE
-    spans = segments.windows(seconds, options.window, options.hop) if pretext else [(0.0, seconds)]
-    if not spans or not llds.num_frames(waveform.size):
-        raise _UnusableError("segments", f"too short: {seconds:.2f} s")
-    pieces = np.stack([_cut(waveform, start, end) for start, end in spans])
+def _measure(
+    clip: Clip, options: SpeechOptions, tasks: Sequence[PretextTask]
+) -> dict[str, np.ndarray]:
+    waveform, spans = _read(clip, options)
+    pieces = _cut(waveform, spans)
     arrays = {
         "sha256": np.array(hashlib.sha256(waveform.tobytes()).hexdigest()),
-        "seconds": np.array(seconds),
+        "seconds": np.array(waveform.size / audio.SAMPLE_RATE),
         "starts": np.array([start for start, _ in spans], np.float32),
         "llds": np.stack([llds.extract(piece, options.pitch_window) for piece in pieces]),
     }
     if "waveform" in options.features:
         arrays["waveform"] = np.round(np.clip(pieces, -1, 1) * 32767).astype(np.int16)
-    lost: list[str] = []
-    if pretext:
-        from sersl_jax.datasets import measure_face
-
-        scores, mean_face, lost = measure_face.scores(clip, spans, seconds, options)
-        scores["energy"] = np.array([energy.rms_energy(piece) for piece in pieces])
-        arrays |= {} if mean_face is None else {"mean_face": mean_face}
-        arrays |= {f"scores/{name}": value.astype(np.float32) for name, value in scores.items()}
-    lines = [("note", note) for note in notes] + [("face", _plain(r, clip)) for r in lost]
+    lines = [("note", note) for note in _notes(waveform)]
+    if isinstance(options, PretextOptions):
+        more, lost = _scores(clip, waveform, spans, options, tasks)
+        arrays, lines = arrays | more, lines + lost
     return arrays | {"lines": np.array(json.dumps(lines))}
+
+
+def _read(
+    clip: Clip, options: SpeechOptions
+) -> tuple[Float[np.ndarray, " samples"], list[tuple[float, float]]]:
+    """The clip's sound and the spans (s) of its segments; raises where there are none."""
+    try:
+        waveform = audio.read(clip.media, clip.start, clip.end)
+    except audio.AudioError as error:
+        raise _UnusableError("audio", str(error)) from error
+    pretext = isinstance(options, PretextOptions)
+    if pretext and "silent" in _notes(waveform):
+        raise _UnusableError("audio", "silent")
+    seconds = waveform.size / audio.SAMPLE_RATE
+    spans = segments.windows(seconds, options.window, options.hop) if pretext else [(0.0, seconds)]
+    if not spans or not llds.num_frames(waveform.size):
+        raise _UnusableError("segments", f"too short: {seconds:.2f} s")
+    return waveform, spans
+
+
+def _scores(
+    clip: Clip,
+    waveform: Float[np.ndarray, " samples"],
+    spans: list[tuple[float, float]],
+    options: PretextOptions,
+    tasks: Sequence[PretextTask],
+) -> tuple[dict[str, np.ndarray], list[tuple[str, str]]]:
+    """Scores of these tasks and the mean face, and lines for the ledger."""
+    seconds = waveform.size / audio.SAMPLE_RATE
+    faces, mean_face, lost = measure_face.windows(clip, spans, seconds)
+    lost += scores.lacking(tasks, faces) if faces else []
+    try:
+        found = scores.measure(tasks, _cut(waveform, spans), faces, options)
+    except scores.ScoreError as error:
+        raise _UnusableError("segments", str(error)) from error
+    arrays = {f"scores/{key}": values for key, values in found.items()}
+    arrays |= {} if mean_face is None else {"mean_face": mean_face}
+    return arrays, [("face", _plain(reason, clip)) for reason in lost]
+
+
+def _unscored(path: Path, tasks: Sequence[PretextTask]) -> list[PretextTask]:
+    """Tasks that were declared, or changed, after `path` was measured."""
+    with np.load(path) as arrays:
+        return [task for task in tasks if f"scores/{task.key}" not in arrays.files]
+
+
+def _add_scores(
+    path: Path, clip: Clip, options: SpeechOptions, tasks: Sequence[PretextTask]
+) -> dict[str, np.ndarray]:
+    """What `path` holds, and the scores of these tasks."""
+    assert isinstance(options, PretextOptions)
+    with np.load(path) as stored:
+        arrays = dict(stored)
+    more, lost = _scores(clip, *_read(clip, options), options, tasks)
+    lines = [tuple(line) for line in json.loads(str(arrays["lines"]))]
+    lines += [line for line in lost if line not in lines]
+    return arrays | more | {"lines": np.array(json.dumps(lines))}
 
 
 def _notes(waveform: Float[np.ndarray, " samples"]) -> list[str]:
@@ -109,9 +158,10 @@ def _notes(waveform: Float[np.ndarray, " samples"]) -> list[str]:
 
 
 def _cut(
-    waveform: Float[np.ndarray, " samples"], start: float, end: float
-) -> Float[np.ndarray, " window"]:
-    return waveform[round(start * audio.SAMPLE_RATE) : round(end * audio.SAMPLE_RATE)]
+    waveform: Float[np.ndarray, " samples"], spans: list[tuple[float, float]]
+) -> Float[np.ndarray, "segments window"]:
+    bounds = np.round(np.array(spans) * audio.SAMPLE_RATE).astype(int)
+    return np.stack([waveform[start:end] for start, end in bounds])
 
 
 def _plain(reason: str, clip: Clip) -> str:
@@ -155,10 +205,9 @@ def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
     files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
 
 
-def _load(clip: Clip, path: Path) -> Measured:
+def _load(clip: Clip, path: Path, tasks: Sequence[PretextTask]) -> Measured:
     with np.load(path) as arrays:
         lines = json.loads(str(arrays["lines"]))
-        names = [name for name in arrays.files if name.startswith("scores/")]
         return Measured(
             clip=clip,
             path=path,
@@ -166,7 +215,7 @@ def _load(clip: Clip, path: Path) -> Measured:
             seconds=float(arrays["seconds"]),
             nbytes=path.stat().st_size,
             starts=arrays["starts"],
-            scores={name.removeprefix("scores/"): arrays[name] for name in names},
+            scores={task.name: arrays[f"scores/{task.key}"] for task in tasks},
             mean_face=arrays.get("mean_face", None),
             lines=tuple(Entry(clip.id, stage, reason) for stage, reason in lines),
         )

@@ -4,8 +4,12 @@ import importlib.util
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from sersl_jax.pretext import registry
+
 FEATURES = ("llds", "waveform")
-MEASURE_VERSION = 2  # raise it when `measure` gives other values for the same input
+# Raise it when `measure` gives other LLDs or waveforms, or cuts other windows, for the same input;
+# scores have a version of their own (`pretext.registry.PretextTask`).
+MEASURE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class PretextOptions(SpeechOptions):
     match: str = "any"
     min_proportion: float = 0.1
     face_backend: str = "openface"
-    RELABEL: ClassVar[frozenset[str]] = frozenset({"match", "min_proportion"})
+    RELABEL: ClassVar[frozenset[str]] = frozenset(
+        name for task in registry.TASKS.values() for name in task.label_options
+    )
 
     def __post_init__(self):
         """Refuses a misspelt choice."""

@@ -80,15 +80,32 @@ def prepare(
         "measure_version": options.MEASURE_VERSION,
         "fingerprint": identity.fingerprint(clips),
     }
-    if existing and not overwrite:
-        if identity.is_same(existing, chosen, stamp):
-            return datasets.load(dataset, data_dir)
-        if corpus != "synthetic":  # that one is ours, and made in seconds
-            identity.check(existing, chosen, stamp)
+    if existing and not overwrite and _serves(existing, dataset, chosen, stamp):
+        return datasets.load(dataset, data_dir)
     how = How(workers, strict, beam_runner, beam_options)
     with identity.locked(data_dir / kind / corpus):
         _build(dataset, data_dir, clips, chosen, stamp, how)
     return datasets.load(dataset, data_dir)
+
+
+def _serves(
+    existing: Path, dataset: str, chosen: options.SpeechOptions, stamp: Mapping[str, Any]
+) -> bool:
+    """Whether the dataset that is there will do; says so where it lacks a task.
+
+    Raises ValueError where it differs, unless it is the embedded one: that is made in seconds.
+    """
+    missing = identity.missing_tasks(existing)
+    if dataset.endswith("/synthetic"):
+        return not missing and identity.is_same(existing, chosen, stamp)
+    identity.check(existing, chosen, stamp)
+    if missing:
+        print(
+            f"{dataset} was prepared before {', '.join(missing)} existed: give --overwrite to add "
+            "it; what was measured is not measured again",
+            file=sys.stderr,
+        )
+    return True
 
 
 def dry_run(

@@ -5,7 +5,7 @@ files), which is ten times faster than decoding and encoding every example.
 """
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from sersl_jax.datasets import identity, labels
 from sersl_jax.datasets.options import PretextOptions, create
+from sersl_jax.pretext import registry
+from sersl_jax.pretext.registry import PretextTask
 
 
 def relabel(folder: Path, options: PretextOptions) -> None:
@@ -32,8 +34,11 @@ def relabel(folder: Path, options: PretextOptions) -> None:
     shards = sorted(folder.glob("*.array_record-*"))
     if not shards:
         raise ValueError(f"{folder} holds no array_record file: give --overwrite, not --relabel")
-    new_labels, thresholds = labels.create(_scores(shards), options)
-    metadata |= labels.metadata(new_labels, thresholds) | {"options": options.stamp()}
+    tasks = [registry.TASKS[name] for name in metadata["label_names"] if name in registry.TASKS]
+    new_labels, said = labels.create(tasks, _scores(shards, tasks), options)
+    said.pop("tasks")  # the scores stay those of the versions that measured them
+    metadata |= {name: metadata[name] | values for name, values in said.items()}
+    metadata["options"] = options.stamp()
     successor = folder.with_name(f"{folder.name}.incomplete_relabel")
     shutil.copytree(folder, successor, ignore=shutil.ignore_patterns("*.array_record-*"))
     first = 0
@@ -46,8 +51,10 @@ def relabel(folder: Path, options: PretextOptions) -> None:
     shutil.rmtree(previous)
 
 
-def _scores(shards: list[Path]) -> dict[str, Shaped[np.ndarray, "windows ..."]]:
-    found: dict[str, list] = {task: [] for task in labels.LABEL_NAMES}
+def _scores(
+    shards: list[Path], tasks: Sequence[PretextTask]
+) -> dict[str, Shaped[np.ndarray, "windows ..."]]:
+    found: dict[str, list] = {task.name: [] for task in tasks}
     for shard in shards:
         for example in _read(shard):
             for task, values in found.items():

@@ -16,9 +16,9 @@ from jaxtyping import Float
 
 from sersl_jax import files
 from sersl_jax.datasets import identity, ledger
-from sersl_jax.datasets.labels import BINARY_TASKS
 from sersl_jax.datasets.options import FEATURES
 from sersl_jax.features.openface import AU_NAMES
+from sersl_jax.pretext import registry
 
 NAME = "label_card.json"
 _BINS = 40
@@ -54,7 +54,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         "ledger": _ledger(lines),
     }
     if "scores" in examples[0]:
-        card["histograms"] = {task: _histogram(examples, task) for task in BINARY_TASKS}
+        card["histograms"] = {task: _histogram(examples, task) for task in metadata["thresholds"]}
         card["action_units"] = _units(examples, metadata["options"]["min_proportion"])
         card["unknown"] = _unknown(examples, lines)
     else:
@@ -97,7 +97,11 @@ def _mean(rows: Float[np.ndarray, "windows units"] | np.ndarray) -> list[float]:
 def _unknown(examples: list[dict], lines: list[ledger.Entry]) -> dict[str, int]:
     """Windows without a face label, by the reason in the ledger."""
     reasons = {line.clip: _general(line.reason) for line in lines if line.stage == "face"}
-    clips = [e["clip"].decode() for e in examples if e["labels"]["action_units"] < 0]
+    faces = [
+        name for name in examples[0]["labels"]
+        if name in registry.TASKS and "success" in registry.TASKS[name].inputs
+    ]  # fmt: skip
+    clips = [e["clip"].decode() for e in examples if all(e["labels"][name] < 0 for name in faces)]
     return dict(Counter(reasons.get(clip, "no face tracked") for clip in clips))
 
 

@@ -1,20 +1,20 @@
-"""Face tracks in OpenFace's CSV format (2.x with `-2Dfp -aus`; 1.x is read too)."""
+"""Face tracks in OpenFace's CSV format (2.x with `-2Dfp -aus -pose`; 1.x is read too)."""
 
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from sersl_jax import files
 from sersl_jax.features import media
+from sersl_jax.features.face_track import FaceError, FaceTrack
 from sersl_jax.pretext.action_units import UNITS
 
 AU_NAMES = tuple(f"AU{unit:02d}" for unit in UNITS)
@@ -23,57 +23,12 @@ NUM_LANDMARKS = 68
 _POINTS = [f"{axis}_{i}" for axis in "xy" for i in range(NUM_LANDMARKS)]
 _DETECTIONS = [f"{name}_c" for name in AU_NAMES]
 _INTENSITIES = [f"{name}_r" for name in AU_NAMES if name != "AU28"]
+_POSE = [f"pose_{what}{axis}" for what in "TR" for axis in "xyz"]
 _COLUMNS = ["frame", "face_id", "timestamp", "confidence", "success", *_POINTS, *_DETECTIONS]
 _FRAME, _FACE, _TIME, _CONFIDENCE, _SUCCESS = range(5)
-_XY, _AUS = slice(5, 5 + len(_POINTS)), slice(5 + len(_POINTS), None)
+_XY, _AUS = slice(5, 141), slice(141, 159)
+_REST = slice(159, None)  # pose, where it is there
 _NOT_NUMBERS = ["-nan(ind)", "nan(ind)", "-nan", "1.#QNAN", "-1.#IND", "1.#INF"]
-
-
-class FaceError(ValueError):
-    """A face track that cannot be made or read; the message names the file and the remedy."""
-
-
-@dataclass(frozen=True)
-class FaceTrack:
-    """One face over a clip. A frame counts only where `success` is set, whatever it holds."""
-
-    timestamps: Float[np.ndarray, " frames"]  # s from the clip's first frame
-    success: Bool[np.ndarray, " frames"]
-    confidence: Float[np.ndarray, " frames"]  # 0 to 1
-    landmarks: Float[np.ndarray, "frames 68 2"]  # pixels, x to the right, y down
-    action_units: Float[np.ndarray, "frames 18"]  # 0 or 1, in the order of AU_NAMES
-
-    def window(self, start: float, end: float) -> "FaceTrack":
-        """The frames with start <= timestamp < end (s).
-
-        Frames that the window should have at either end but the track lacks, because tracking
-        started late or stopped early, stand in it as failed ones.
-        """
-        inside = (self.timestamps >= start) & (self.timestamps < end)
-        period = np.diff(self.timestamps).mean() if self.timestamps.size > 1 else end - start
-        if not inside.any():
-            return self._take(inside)._pad(0, round((end - start) / period), period, start)
-        first, last = self.timestamps[inside][[0, -1]]
-        before = int((first - start) / period + 0.1)  # 0.1: timestamps have three decimals
-        after = max(int(np.ceil((end - last) / period - 0.1)) - 1, 0)
-        return self._take(inside)._pad(before, after, period, first)
-
-    def _take(self, rows: Bool[np.ndarray, " frames"]) -> "FaceTrack":
-        return FaceTrack(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
-
-    def _pad(self, before: int, after: int, period: float, first: float) -> "FaceTrack":
-        """Adds failed frames around; `first` is the time of the first frame that is there."""
-        size = len(self.timestamps)
-        early = first - period * np.arange(before, 0, -1)
-        last = self.timestamps[-1] if size else first - period
-        late = last + period * np.arange(1, after + 1)
-
-        def extend(values: np.ndarray) -> np.ndarray:
-            return np.pad(values, [(before, after)] + [(0, 0)] * (values.ndim - 1))
-
-        fields = (self.success, self.confidence, self.landmarks, self.action_units)
-        times = np.concatenate([early, self.timestamps, late])
-        return FaceTrack(times, *(extend(values) for values in fields))
 
 
 def read(path: str | Path) -> FaceTrack:
@@ -100,7 +55,7 @@ def _read(path: Path, modified: int) -> FaceTrack:
     timestamps = np.interp(frames, rows[:, _FRAME], rows[:, _TIME])
     if (np.diff(timestamps) <= 0).any():
         raise FaceError(f"{path}: timestamps do not increase; give OpenFace the video, not images")
-    full = np.zeros((frames.size, len(_COLUMNS)))
+    full = np.zeros((frames.size, rows.shape[1]))
     full[(rows[:, _FRAME] - rows[0, _FRAME]).astype(int)] = np.nan_to_num(rows, posinf=0, neginf=0)
     return FaceTrack(
         timestamps=timestamps,
@@ -108,6 +63,7 @@ def _read(path: Path, modified: int) -> FaceTrack:
         confidence=full[:, _CONFIDENCE],
         landmarks=full[:, _XY].reshape(-1, 2, NUM_LANDMARKS).swapaxes(1, 2),
         action_units=(full[:, _AUS] >= 0.5).astype(np.float64),
+        pose=full[:, _REST] if full.shape[1] > len(_COLUMNS) else None,
     )
 
 
@@ -124,7 +80,8 @@ def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
     _check_columns(path, set(table.columns))
     for name in table.columns.difference(table.select_dtypes("number").columns):
         table[name] = pd.to_numeric(table[name], errors="coerce")
-    rows = table.reindex(columns=_COLUMNS, fill_value=0).to_numpy(np.float64)  # 1.x: no face_id
+    columns = [*_COLUMNS, *(_POSE if {*_POSE} <= {*table.columns} else [])]
+    rows = table.reindex(columns=columns, fill_value=0).to_numpy(np.float64)  # 1.x: no face_id
     rows = rows[np.isfinite(rows[:, [_FRAME, _TIME]]).all(axis=1)]
     if not rows.size:
         raise FaceError(f"{path}: holds no frames; the video may be unreadable")
@@ -155,16 +112,18 @@ def _main_face(rows: Float[np.ndarray, "rows columns"]) -> Float[np.ndarray, "fr
 def write(path: str | Path, track: FaceTrack) -> None:
     """Writes `track` as OpenFace 2.2 does with `-2Dfp -aus`; appears whole or not at all.
 
-    Intensities (`AUxx_r`), which a track does not hold, are written as nan.
+    Pose is written where the track has one; of intensities (`AUxx_r`) it has none: nan.
     """
     size = len(track.timestamps)
     points = track.landmarks.transpose(2, 1, 0).reshape(2 * NUM_LANDMARKS, size)
+    pose = [] if track.pose is None else zip(_POSE, track.pose.T, strict=True)
     columns = {
         "frame": (np.arange(1, size + 1), "%d"),
         "face_id": (np.zeros(size), "%d"),
         "timestamp": (track.timestamps, "%.3f"),
         "confidence": (track.confidence, "%.2f"),
         "success": (track.success, "%d"),
+        **{name: (values, "%.3f") for name, values in pose},
         **dict(zip(_POINTS, ((p, "%.1f") for p in points), strict=True)),
         **{name: (np.full(size, np.nan), "%.2f") for name in _INTENSITIES},
         **dict(zip(_DETECTIONS, ((au, "%.2f") for au in track.action_units.T), strict=True)),
@@ -198,7 +157,8 @@ def run(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix=".openface-") as directory:
         link = Path(directory, f"face{video.suffix}")  # OpenFace sees a plain name
         link.symlink_to(video.resolve())
-        command = [_find_program(program), "-f", link, "-out_dir", directory, "-2Dfp", "-aus"]
+        command = [_find_program(program), "-f", link, "-out_dir", directory]
+        command += ["-2Dfp", "-aus", "-pose"]
         _execute(video, command, time_limit or 60 + 10 * seconds)
         csv = link.with_suffix(".csv")
         if not csv.is_file():

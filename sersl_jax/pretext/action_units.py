@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Float
 
+from sersl_jax.pretext.valid import is_enough
+
 # OpenFace's 18 detected units, in the order of its columns.
 UNITS: tuple[int, ...] = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 28, 45)
 
@@ -15,8 +17,6 @@ COMBINATIONS = {
 }
 EMOTIONS = (*COMBINATIONS, "other")
 
-_MIN_VALID = 0.5  # share of a window's frames below which its action units are unknown
-
 
 def proportions(
     action_units: Float[np.ndarray, "frames 18"], success: Bool[np.ndarray, " frames"]
@@ -26,7 +26,7 @@ def proportions(
     All NaN, "unknown", where fewer than half the frames are valid; what a failed frame holds is
     never looked at.
     """
-    if not success.any() or success.mean() < _MIN_VALID:
+    if not is_enough(success):
         return np.full(len(UNITS), np.nan)
     return (action_units[success] == 1).mean(axis=0)
 

@@ -3,6 +3,8 @@
 import numpy as np
 from jaxtyping import Bool, Complex, Float
 
+from sersl_jax.pretext.valid import is_enough
+
 # iBUG's 68 points, counted from 0: jaw 0-16, brows 17-26, nose bridge 27-30, nose base 31-35,
 # eyes 36-47, mouth 48-67.
 REGIONS = {
@@ -12,7 +14,6 @@ REGIONS = {
 }
 
 _RIGHT_EYE, _LEFT_EYE = slice(36, 42), slice(42, 48)  # the person's own right and left
-_MIN_VALID = 0.5  # share of a window's frames below which its movement is unknown
 
 
 def movement(
@@ -30,7 +31,7 @@ def movement(
     """
     if region not in REGIONS:
         raise ValueError(f"unknown region {region!r}: choose from {', '.join(REGIONS)}")
-    if success.sum() < max(2, _MIN_VALID * success.size):
+    if not is_enough(success, least=2):
         return float("nan")
     points = landmarks[success].astype(np.float64) @ (1, 1j)
     if frame_of_reference == "face":

@@ -5,6 +5,8 @@ import math
 import numpy as np
 from jaxtyping import Float, Int
 
+CLASSES = ("low", "high")
+
 
 def corpus_mean(scores: Float[np.ndarray, " n"]) -> float:
     """Mean of the known (not NaN) scores, NaN where none is known.

@@ -9,16 +9,11 @@ from typing import Any
 import numpy as np
 
 from sersl_jax import files
+from sersl_jax.pretext import registry
 from sersl_jax.pretext.landmarks import REGIONS
 from sersl_jax.reports import charts, html
 
 NAME = "label_card.html"
-_SCORES = {
-    "energy": ("Speech energy", "mean RMS"),
-    "upper_face": ("Movement of the upper face", "variance of the centroid"),
-    "lower_face": ("Movement of the lower face", "variance of the centroid"),
-    "whole_face": ("Movement of the whole face", "variance of the centroid"),
-}
 
 
 def write(folder: str | Path) -> Path:
@@ -73,7 +68,8 @@ def _scores(card: Mapping[str, Any]) -> str:
 
 
 def _histogram(task: str, histogram: Mapping[str, list], threshold: float) -> str:
-    title, unit = _SCORES[task]
+    declared = registry.TASKS.get(task)
+    title, unit = (declared.title, declared.unit) if declared else (task, "score")
     edges, counts = histogram["edges"], histogram["counts"]
     heights = np.repeat(counts, 2).astype(float)
     steps = charts.Line("windows", np.repeat(edges, 2)[1:-1].tolist(), heights.tolist())

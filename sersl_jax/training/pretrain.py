@@ -10,7 +10,8 @@ from sersl_jax.config import Config, PretrainConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import protocol
 from sersl_jax.models.build import create_network
-from sersl_jax.tasks import TASKS, Task
+from sersl_jax.pretext import registry
+from sersl_jax.tasks import Task
 from sersl_jax.training.inputs import create_inputs, describe, open_dataset
 from sersl_jax.training.loop import fit
 from sersl_jax.training.normaliser import speaker_statistics, stack
@@ -21,7 +22,7 @@ from sersl_jax.training.trainer import Training
 
 def check_members(config: PretrainConfig) -> None:
     """Raises ValueError for a method that weighs a loss that does not exist."""
-    known = list(WEIGHTS if config.objective == "wav2vec2" else TASKS)
+    known = list(WEIGHTS if config.objective == "wav2vec2" else registry.TASKS)
     for method, weights in config.members.items():
         unknown = [name for name in weights if name not in known]
         if unknown or not weights:
@@ -73,18 +74,20 @@ def create_objective(config: Config, dataset: Dataset, names: Iterable[str]) -> 
 
 def _pretext_tasks(dataset: Dataset, names: Iterable[str]) -> tuple[Task, ...]:
     """Tasks by name, their classes checked against the dataset's."""
-    for name in names:
+    tasks = tuple(Task(name, registry.TASKS[name].classes) for name in names)
+    for task in tasks:
+        name = task.name
         if name not in dataset.labels:
             raise ValueError(
-                f"{dataset.name} has no labels of task {name!r}, but of "
+                f"{dataset.name} was prepared before task {name!r} existed and has only "
                 f"{', '.join(dataset.labels)}: prepare it again with --overwrite"
             )
-        if dataset.label_names[name] != TASKS[name].classes:
+        if dataset.label_names[name] != task.classes:
             raise ValueError(
                 f"{dataset.name} numbers {name}'s classes {dataset.label_names[name]}, not "
-                f"{TASKS[name].classes}: prepare it again with --relabel"
+                f"{task.classes}: prepare it again with --relabel"
             )
-    return tuple(TASKS[name] for name in names)
+    return tasks
 
 
 def _of(dataset: Dataset, speakers: Iterable[str]) -> Int[np.ndarray, " examples"]:

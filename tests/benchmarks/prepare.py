@@ -15,11 +15,11 @@ import time
 from pathlib import Path
 
 from sersl_jax.corpora import Clip, synthetic
-from sersl_jax.datasets import measure, measure_face, source
+from sersl_jax.datasets import measure, measure_face, scores, source
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio, llds, segments
-from sersl_jax.pretext import energy
+from sersl_jax.pretext import energy, registry
 
 
 def main() -> None:
@@ -85,7 +85,7 @@ def measure_stages(clip: Clip, options: SpeechOptions):
     spans = [(0.0, waveform.size / audio.SAMPLE_RATE)]
     if isinstance(options, PretextOptions):
         spans = segments.windows(spans[0][1], options.window, options.hop)
-    pieces = [measure._cut(waveform, *span) for span in spans]
+    pieces = measure._cut(waveform, spans)
     start = clock()
     for piece in pieces:
         llds.extract(piece)
@@ -98,7 +98,9 @@ def measure_stages(clip: Clip, options: SpeechOptions):
     yield "energy", clock() - start
     start = clock()
     if clip.face:
-        measure_face.scores(clip, spans, waveform.size / audio.SAMPLE_RATE, options)
+        faces = measure_face.windows(clip, spans, waveform.size / audio.SAMPLE_RATE)[0]
+        tasks = [task for task in registry.TASKS.values() if "waveform" not in task.inputs]
+        scores.measure(tasks, pieces, faces, options)
     yield "face", clock() - start
 
 

@@ -42,7 +42,8 @@ def make_training(windows: int, frames: int, members: int, dtype: str, source=No
     from configs import ssl1
     from sersl_jax.datasets.dataset import Dataset
     from sersl_jax.models.build import create_network
-    from sersl_jax.tasks import TASKS as KNOWN
+    from sersl_jax.pretext import registry
+    from sersl_jax.tasks import Task
     from sersl_jax.training import input_pipeline
     from sersl_jax.training.normaliser import Normaliser
     from sersl_jax.training.objectives import Multitask
@@ -51,7 +52,7 @@ def make_training(windows: int, frames: int, members: int, dtype: str, source=No
     config = ssl1.get_config("paper")
     config.dtype = dtype
     random = np.random.default_rng(0)
-    tasks = tuple(KNOWN[name] for name in TASKS)
+    tasks = tuple(Task(name, registry.TASKS[name].classes) for name in TASKS)
     labels = {t.name: random.integers(0, len(t.classes), windows, np.int32) for t in tasks}
     base = Normaliser(np.zeros(130, np.float32), np.ones(130, np.float32))
     storage = input_pipeline.Storage(base, np.float32)

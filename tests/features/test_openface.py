@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +49,26 @@ def test_writes_what_it_reads_in_openfaces_176_columns(tmp_path):
     assert len(header.split(",")) == len(first.split(",")) == 176
     assert first.startswith("1,0,0.000,0.98,1,")
     assert list(tmp_path.iterdir()) == [tmp_path / "a b.csv"]
+
+
+def test_pose_is_read_where_it_is_there(tmp_path):
+    pose = np.round(np.random.default_rng(1).normal(size=(60, 6)), 3)
+    track = replace(make_track(), pose=pose)
+    openface.write(tmp_path / "a.csv", track)
+    assert_equal(openface.read(tmp_path / "a.csv"), track)
+    table = pd.read_csv(tmp_path / "a.csv")
+    assert [*table.columns[4:8]] == ["success", "pose_Tx", "pose_Ty", "pose_Tz"]
+    np.testing.assert_array_equal(table["pose_Ry"], pose[:, 4])
+    table.drop(columns="pose_Rz").to_csv(tmp_path / "b.csv", index=False)
+    assert_equal(openface.read(tmp_path / "b.csv"), make_track())
+
+
+def test_a_window_holds_the_pose_of_its_frames():
+    pose = np.arange(360.0).reshape(60, 6)
+    window = replace(make_track(), pose=pose).window(1.0, 3.0)
+    np.testing.assert_array_equal(window.pose[:30], pose[30:])
+    assert window.pose.shape == (60, 6)
+    assert not window.success[30:].any()
 
 
 def test_au_names_are_openfaces_18():

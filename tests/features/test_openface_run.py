@@ -42,7 +42,7 @@ def test_asks_for_landmarks_and_action_units_of_the_whole_video(fake, tmp_path):
     openface.run(fake(f'echo "$@" > "{tmp_path}/asked"; {WRITES}'), tmp_path / "out")
     asked = (tmp_path / "asked").read_text().split()
     assert (asked[0], asked[2]) == ("-f", "-out_dir")
-    assert asked[4:] == ["-2Dfp", "-aus"]
+    assert asked[4:] == ["-2Dfp", "-aus", "-pose"]
 
 
 def test_the_program_is_found_by_argument_folder_or_path(fake, tmp_path, monkeypatch):

@@ -11,13 +11,15 @@ from sersl_jax.datasets import builder
 from sersl_jax.datasets import labels as labels_lib
 from sersl_jax.datasets.measure import Measured, read
 from sersl_jax.datasets.options import PretextOptions
-from sersl_jax.features import audio, llds, openface
+from sersl_jax.features import audio, llds
+from sersl_jax.pretext import registry
 
 
 class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads from the files
     """One example is one window; labels of -1 are unknown."""
 
     OPTIONS = PretextOptions
+    TASKS = registry.TASKS
     BUILDER_CONFIGS: ClassVar = builder.configs()
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -27,9 +29,8 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
         features: dict[str, Any] = {
             "llds": builder.tensor((llds.num_frames(samples), llds.NUM_LLDS), np.float32),
             "num_frames": Scalar(np.int32),
-            "scores": {task: Scalar(np.float32) for task in labels_lib.BINARY_TASKS}
-            | {"action_units": builder.tensor((len(openface.AU_NAMES),), np.float32)},
-            "labels": {task: Scalar(np.int64) for task in labels_lib.LABEL_NAMES},
+            "scores": {name: _score_feature(task) for name, task in self.TASKS.items()},
+            "labels": {name: Scalar(np.int64) for name in self.TASKS},
             "clip": Text(),
             "segment": Scalar(np.int32),
             "start": Scalar(np.float32),
@@ -45,12 +46,11 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
 
     def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         assert isinstance(self._options, PretextOptions)
-        tasks = labels_lib.LABEL_NAMES
-        scores = {task: np.concatenate([c.scores[task] for c in usable]) for task in tasks}
-        labels, thresholds = labels_lib.create(scores, self._options)
+        scores = {name: np.concatenate([c.scores[name] for c in usable]) for name in self.TASKS}
+        labels, metadata = labels_lib.create([*self.TASKS.values()], scores, self._options)
         faces = [clip.mean_face for clip in usable if clip.mean_face is not None]
         mean_face = np.mean(faces, axis=0).round(4).tolist() if faces else None
-        return labels, labels_lib.metadata(labels, thresholds) | {"mean_face": mean_face}
+        return labels, metadata | {"mean_face": mean_face}
 
     @staticmethod
     def generate(
@@ -79,3 +79,7 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
                     },
                 )
                 row += 1
+
+
+def _score_feature(task: registry.PretextTask) -> Scalar | tfds.features.Tensor:
+    return builder.tensor(task.shape, np.float32) if task.shape else Scalar(np.float32)
