@@ -180,7 +180,9 @@ class FinetuneConfig(StageConfig):
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
     label: LabelConfig = LabelConfig()
-    protocol: str = "paper"  # paper | emosuperb | hicmae | leave_one_speaker_out | a .json
+    # paper | emosuperb | hicmae | leave_one_speaker_out | a .json
+    # corpus: the corpus's own partitions or sessions
+    protocol: str = "paper"
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)

@@ -10,10 +10,17 @@ MEASURE_VERSION = 2  # raise it when `measure` gives other values for the same i
 
 @dataclass(frozen=True)
 class SpeechOptions:
-    """`features`: what is stored of the sound; `pitch_window`: seconds (see `features.llds`)."""
+    """What is stored of the sound and, of speech, which emotions are taken.
+
+    Attributes:
+      features: `llds`, or `llds` and `waveform`.
+      pitch_window: seconds (see `features.llds`).
+      classes: None for all of the corpus's emotions; "happiness+excited" makes two of them one.
+    """
 
     features: tuple[str, ...] = ("llds",)
     pitch_window: float = 0.060
+    classes: tuple[str, ...] | None = None
     RELABEL: ClassVar[frozenset[str]] = frozenset()  # options that stored scores can follow
 
     def __post_init__(self):
@@ -28,7 +35,8 @@ class SpeechOptions:
 
     def measured(self) -> dict[str, Any]:
         """Those options that change what is measured: the rest only changes labels."""
-        return {name: v for name, v in self.stamp().items() if name not in self.RELABEL}
+        labels = self.RELABEL | {"classes"}
+        return {name: v for name, v in self.stamp().items() if name not in labels}
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,8 @@ class PretextOptions(SpeechOptions):
     def __post_init__(self):
         """Refuses a misspelt choice."""
         super().__post_init__()
+        if self.classes is not None:
+            raise ValueError("--classes is no option of a pretext dataset: it has no emotions")
         choices = {
             "frame_of_reference": ("image", "face"),
             "match": ("any", "all"),

@@ -2,12 +2,15 @@
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
 from sersl_jax import corpora
 from sersl_jax.corpora import Clip
+from sersl_jax.datasets import classes
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 
 _VIDEO = frozenset((".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg"))
@@ -24,6 +27,7 @@ def read_clips(
 ) -> list[Clip]:
     """The first `limit` clips of a corpus; the embedded one is written to `data_dir` first.
 
+    For `speech`, those with labels, where the corpus has a part without, and of `options.classes`.
     With `tracking`, that many videos at a time that have no tracked face are tracked. Raises
     ValueError and FileNotFoundError.
     """
@@ -39,7 +43,11 @@ def read_clips(
         raise FileNotFoundError(f"--source={source} is no folder")
     backend = options.face_backend if isinstance(options, PretextOptions) else "openface"
     extra = {} if backend == "openface" else {"face_backend": backend}
-    clips = list(module.clips(source, **extra))[:limit]
+    read = getattr(module, "labelled_clips", module.clips) if kind == "speech" else module.clips
+    clips = read(source, **extra)
+    if options.classes is not None:
+        clips = classes.select(clips, _emotions(module, clips), options.classes)
+    clips = list(clips)[:limit]
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
     if not tracking:
@@ -47,6 +55,12 @@ def read_clips(
     failed = _track(clips, source / backend, backend, tracking)
     clips = itertools.islice(module.clips(source, **extra), limit)
     return [dataclasses.replace(clip, untracked=failed.get(clip.media, "")) for clip in clips]
+
+
+def _emotions(module: ModuleType, clips: Sequence[Clip]) -> tuple[str, ...]:
+    """The corpus's own order of classes; of a corpus without one, its labels, sorted."""
+    found = sorted({clip.labels["emotion"] for clip in clips if "emotion" in clip.labels})
+    return getattr(module, "CLASSES", tuple(found))
 
 
 def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict[Path, str]:

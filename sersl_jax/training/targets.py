@@ -20,11 +20,13 @@ def apply_label_rule(
     right for each example (-1: the rule gives none), and the rule as results are stamped with it.
     """
     own = dataset.labels["emotion"]
+    chosen = dataset.metadata.get("options", {}).get("classes")
+    classes = {"classes": ",".join(chosen)} if chosen else {}
     if dataset.votes is None or not dataset.votes.any():
-        return dataset, own, {"source": "corpus"}
+        return dataset, own, {"source": "corpus"} | classes
     rule = LabelRule(config.source, config.targets, config.ties, config.seed)
     clips = list(dataset.examples["clip"])
     truth = create_labels(rule, dataset.votes, own, clips).astype(np.int32)
     soft = rule.targets == "soft"
     learnt = soft_targets(rule, dataset.votes).astype(np.float32) if soft else truth
-    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp()
+    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp() | classes
