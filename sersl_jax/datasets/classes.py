@@ -11,11 +11,11 @@ Groups = dict[str, tuple[str, ...]]  # class -> the corpus's emotions that it ta
 def parse(classes: Sequence[str]) -> Groups:
     """("anger", "happiness+excited") -> {"anger": ("anger",), "happiness": ("happiness", ...)}.
 
-    Raises ValueError for an emotion that is named twice, or none.
+    Raises ValueError for an emotion that is named twice, and for none.
     """
     groups = {part.split("+")[0]: tuple(part.split("+")) for part in classes}
-    named = [emotion for group in groups.values() for emotion in group]
-    if len(groups) < len(classes) or len(set(named)) < len(named) or not all(named):
+    named = [emotion for part in classes for emotion in part.split("+")]
+    if len(set(named)) < len(named) or not all(named) or not named:
         raise ValueError(f"--classes={','.join(classes)} should name each emotion once")
     return groups
 

@@ -4,6 +4,8 @@ import importlib.util
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from sersl_jax.datasets.classes import parse
+
 FEATURES = ("llds", "waveform")
 MEASURE_VERSION = 2  # raise it when `measure` gives other values for the same input
 
@@ -28,6 +30,8 @@ class SpeechOptions:
         unknown = {*self.features} - {*FEATURES}
         if unknown or "llds" not in self.features:
             raise ValueError(f"features: {','.join(self.features)} is not llds or llds,waveform")
+        if self.classes is not None:
+            parse(self.classes)
 
     def stamp(self) -> dict[str, Any]:
         """The options as JSON values, for the metadata."""
