@@ -44,7 +44,7 @@ def _clip(line: re.Match, media: dict[str, Path], source: Path) -> Clip:
     return Clip(
         id=id_,
         speaker_id=f"msp_improv_{speaker}",
-        media=media.get(id_) or media.get(f"UTD-IMPROV-{name}", absent),
+        media=media.get(id_, media.get(f"UTD-IMPROV-{name}", absent)),
         labels=_labels.emotion(_labels.MSP_EMOTIONS.get(emotion)),
         attributes={
             **_labels.sex(letter),

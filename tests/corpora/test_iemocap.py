@@ -2,12 +2,13 @@ import json
 
 import pytest
 
+from sersl_jax import methods
+from sersl_jax.config import create
 from sersl_jax.corpora import iemocap
 from sersl_jax.datasets import ledger
 from sersl_jax.datasets.preparation import dry_run, prepare
-from sersl_jax.evaluation.protocol import check, create_splits
-from sersl_jax.training.targets import apply_label_rule
-from sersl_jax.training.testing import clip_table
+from sersl_jax.evaluation.label_rule import describe
+from sersl_jax.training.finetune import open_recognition
 from tests.corpora.media import speak, touch, write_text
 from tests.datasets.examples import read_all
 
@@ -112,23 +113,20 @@ def test_four_classes_and_a_session_left_out(corpus, tmp_path):
 
 
 def test_sessions_are_the_protocol(corpus, tmp_path):
-    from sersl_jax.config import LabelConfig
-    from sersl_jax.datasets.dataset import read_dataset
-
     prepare("speech/iemocap", corpus, tmp_path, workers=1, classes=list(USUAL))
-    dataset = read_dataset("speech/iemocap", str(tmp_path), "llds")
-    _, truth, rule = apply_label_rule(dataset, LabelConfig())
-    assert rule == {"source": "corpus", "classes": ",".join(USUAL)}
-    clips = clip_table(dataset, truth)
-    speakers = list(clips["speaker_id"])
-    splits = create_splits("corpus", speakers, clips=clips)
+    config = methods.defaults()
+    config.name, config.stages, config.data.data_dir = "supervised", ("finetune",), str(tmp_path)
+    config.finetune.update({"dataset": "speech/iemocap", "protocol": "corpus", "num_splits": 20})
+    recognition = open_recognition(create(config), tmp_path / "run")
+    splits = recognition.splits
     assert [split.seed for split in splits] == [f"session-{n}" for n in range(1, 6)]
     assert splits[0].test == ("iemocap_Ses01F", "iemocap_Ses01M")
     assert splits[0].validation == ("iemocap_Ses02F", "iemocap_Ses02M")
     assert splits[4].validation == splits[0].test
-    for split in splits:
-        assert len(split.train) == 6
-        assert check(split, speakers, list(clips["sha256"]), list(clips["clip"])) == []
+    assert {len(split.train) for split in splits} == {6}
+    assert recognition.check(None) == []
+    assert recognition.label_rule == {"source": "corpus", "classes": ",".join(USUAL)}
+    assert describe(recognition.label_rule).endswith(f", classes {','.join(USUAL)}")
 
 
 def test_a_dry_run_says_what_is_missing(corpus, tmp_path):
