@@ -1,11 +1,12 @@
 """Turns a corpus into a dataset: python -m sersl_jax.prepare --dataset=speech/crema_d --source=DIR.
 
 The same command after an interruption continues where it stopped. Several datasets, separated by
-commas, are made one after the other, from as many sources or all from one.
+commas, are made one after the other, from as many sources or all from one; one that cannot be made
+does not stop the others.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +51,10 @@ def main(argv: Sequence[str]) -> None:
     for name in names:
         corpora.get(datasets.parse_name(name)[1])
     sources = _sources(given.pop("source", None), names)
-    for number, (name, source) in enumerate(zip(names, sources, strict=True), start=1):
-        if len(names) > 1:
-            print(f"{number} of {len(names)}: {name}", file=sys.stderr)
-        _prepare(dataset=name, source=source, **given)
+    if len(names) == 1:
+        _prepare(dataset=names[0], source=sources[0], **given)
+    else:
+        _prepare_all(dict(zip(names, sources, strict=True)), **given)
 
 
 def _sources(given: str | None, names: Sequence[str]) -> list[str | None]:
@@ -67,6 +68,19 @@ def _sources(given: str | None, names: Sequence[str]) -> list[str | None]:
             "or one each, in the same order"
         )
     return sources if len(sources) > 1 else sources * len(names)
+
+
+def _prepare_all(sources: Mapping[str, str | None], **given: Any) -> None:
+    """One dataset after the other; raises ValueError at the end where some could not be made."""
+    failed = []
+    for number, (name, source) in enumerate(sources.items(), start=1):
+        print(f"{number} of {len(sources)}: {name}", file=sys.stderr)
+        try:
+            _prepare(dataset=name, source=source, **given)
+        except (ValueError, OSError) as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(sources)} not made; {'; '.join(failed)}")
 
 
 def _prepare(dry_run: bool, **given: Any) -> None:

@@ -194,3 +194,13 @@ def test_several_datasets_from_one_source(utterances, tmp_path):
         f"--data_dir={tmp_path}",
     ).stdout  # fmt: skip
     assert said.count("12 clips of 2 speakers") == 2
+
+
+def test_one_that_cannot_be_made_does_not_stop_the_others(utterances, tmp_path):
+    result = run(
+        "--dataset=speech/savee,speech/folder", f"--source={utterances}", "--limit=1",
+        f"--data_dir={tmp_path}", "--workers=1",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "error: 1 of 2 not made; speech/savee: " in result.stderr
+    assert datasets.find("speech/folder", tmp_path)
