@@ -1,7 +1,7 @@
 """From a corpus's name and folder to its clips."""
 
 import dataclasses
-import itertools
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -43,18 +43,26 @@ def read_clips(
         raise FileNotFoundError(f"--source={source} is no folder")
     backend = options.face_backend if isinstance(options, PretextOptions) else "openface"
     extra = {} if backend == "openface" else {"face_backend": backend}
-    read = getattr(module, "labelled_clips", module.clips) if kind == "speech" else module.clips
-    clips = read(source, **extra)
-    if options.classes is not None:
-        clips = classes.select(clips, _emotions(module, clips), options.classes)
-    clips = list(clips)[:limit]
+    if tracking and "face_backend" not in inspect.signature(module.clips).parameters:
+        raise ValueError(f"--track_faces: the corpus {corpus} is read without faces")
+    clips = _chosen(module, kind, source, options, extra)[:limit]
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
     if not tracking:
         return clips
     failed = _track(clips, source / backend, backend, tracking)
-    clips = itertools.islice(module.clips(source, **extra), limit)
+    clips = _chosen(module, kind, source, options, extra)[:limit]
     return [dataclasses.replace(clip, untracked=failed.get(clip.media, "")) for clip in clips]
+
+
+def _chosen(
+    module: ModuleType, kind: str, source: Path, options: SpeechOptions, extra: dict[str, str]
+) -> list[Clip]:
+    read = getattr(module, "labelled_clips", module.clips) if kind == "speech" else module.clips
+    clips = list(read(source, **extra))
+    if options.classes is None:
+        return clips
+    return classes.select(clips, _emotions(module, clips), options.classes)
 
 
 def _emotions(module: ModuleType, clips: Sequence[Clip]) -> tuple[str, ...]:

@@ -57,6 +57,11 @@ def test_folders_without_subjects_are_refused(tmp_path):
         enterface05.clips(tmp_path)
 
 
+def test_faces_are_not_tracked_where_nobody_would_find_them(tmp_path):
+    with pytest.raises(ValueError, match="--track_faces: the corpus enterface05 is read without"):
+        prepare("pretext/enterface05", write(tmp_path, (1,)), tmp_path, track_faces=True)
+
+
 def test_it_prepares_from_avi(tmp_path):
     pitches = iter(range(100, 1_600, 20))
     root = write(tmp_path / "db", (1,), lambda path: film(path, "pcm_s16le", next(pitches)))
