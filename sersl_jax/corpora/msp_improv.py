@@ -41,10 +41,11 @@ def _clip(line: re.Match, media: dict[str, Path], source: Path) -> Clip:
     )
     id_ = f"MSP-IMPROV-{name}"
     absent = source / f"session{int(pair)}" / sentence / scene / f"{id_}.wav"
+    names = [each for each in (id_, f"UTD-IMPROV-{name}") if each in media]
     return Clip(
         id=id_,
         speaker_id=f"msp_improv_{speaker}",
-        media=media.get(id_, media.get(f"UTD-IMPROV-{name}", absent)),
+        media=media[names[0]] if names else absent,
         labels=_labels.emotion(_labels.MSP_EMOTIONS.get(emotion)),
         attributes={
             **_labels.sex(letter),
