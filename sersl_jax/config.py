@@ -19,7 +19,7 @@ Rate = Annotated[float, Field(ge=0, lt=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 T = TypeVar("T")
 Free = Annotated[T, "free"]  # changes no results: may differ from start to start of a run
-PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out")
+PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
 
 class _Checked:

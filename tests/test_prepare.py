@@ -51,6 +51,10 @@ def test_the_command_says_what_it_made_and_returns_at_once_the_second_time(faces
         (("--dataset=pretext/nothing",), "no corpus is called 'nothing'"),
         (("--dataset=folder",), "pretext/CORPUS"),
         (("--dataset=speech/folder", "--source=.", "--match=all"), "--match is no option"),
+        (("--dataset=speech/folder", "--source=.", "--classes=a,a"), "name each emotion once"),
+        (("--dataset=speech/folder,speech/foldr", "--source=."), "no corpus is called 'foldr'"),
+        (("--dataset=speech/folder,speech/savee,speech/tess", "--source=a,b"), "2 folders for 3"),
+        (("--dataset=",), "pretext/CORPUS"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(tmp_path, arguments, error):
@@ -167,3 +171,36 @@ def test_why_a_video_gave_no_face_track_stands_in_the_ledger(faces, tmp_path, mo
     assert (line.clip, line.stage) == ("talk", "face")
     assert "talk.mp4: wrote no CSV" in line.reason
     assert f"{tmp_path}" not in line.reason
+
+
+def test_several_datasets_in_one_command(faces, utterances, tmp_path):
+    arguments = (
+        "--dataset=pretext/folder,speech/folder", f"--source={faces},{utterances}",
+        f"--data_dir={tmp_path}", "--limit=2", "--workers=1",
+    )  # fmt: skip
+    first = run(*arguments)
+    assert first.returncode == 0, first.stderr
+    assert "1 of 2: pretext/folder" in first.stderr
+    assert "2 of 2: speech/folder" in first.stderr
+    assert datasets.find("pretext/folder", tmp_path)
+    assert datasets.find("speech/folder", tmp_path)
+    said = run(*arguments, "--dry_run").stdout
+    assert said.count("2 clips of") == 2
+
+
+def test_several_datasets_from_one_source(utterances, tmp_path):
+    said = run(
+        "--dataset=pretext/folder,speech/folder", f"--source={utterances}", "--dry_run",
+        f"--data_dir={tmp_path}",
+    ).stdout  # fmt: skip
+    assert said.count("12 clips of 2 speakers") == 2
+
+
+def test_one_that_cannot_be_made_does_not_stop_the_others(utterances, tmp_path):
+    result = run(
+        "--dataset=speech/savee,speech/folder", f"--source={utterances}", "--limit=1",
+        f"--data_dir={tmp_path}", "--workers=1",
+    )  # fmt: skip
+    assert result.returncode == 2
+    assert "error: 1 of 2 not made; speech/savee: " in result.stderr
+    assert datasets.find("speech/folder", tmp_path)

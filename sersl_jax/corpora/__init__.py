@@ -1,8 +1,8 @@
 """What is where: one small module per corpus, each with `clips(source) -> list[Clip]`.
 
 A module for speech emotion recognition also has `CLASSES`, the names of its emotions in order
-(or its clips' labels are the classes, sorted). A clip whose file is missing is yielded all the
-same: `prepare` writes it to the ledger.
+(or its clips' labels are the classes, sorted) and, where only a part has labels, `labelled_clips`.
+A clip whose file is missing is yielded all the same: `prepare` writes it to the ledger.
 """
 
 import importlib
@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
+# `speaker_id` of a clip of which nobody knows who talks: this, then the recording's name.
+UNKNOWN = "unknown:"
+NUMBERS = ("arousal", "valence", "dominance")  # the attributes that are numbers
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -20,6 +24,9 @@ class Clip:
     `start` and `end` are seconds in `media` (`end=None`: to its end); `face` is an OpenFace CSV
     of the whole media file. `labels["emotion"]` is a class name; `votes` holds, per modality that
     raters saw ("multimodal", "voice", "face"), one number per class in the corpus's class order.
+    `attributes` is what else is known, as text: `sex`, `age`, `sentence`, ...; `arousal`, `valence`
+    and `dominance` in the corpus's own scale; `partition` (train, validation, test, ...) or
+    `session`, where the corpus comes with them.
     `untracked` is why a face back-end gave no CSV, where it was asked and failed.
     """
 

@@ -7,8 +7,8 @@ from pathlib import Path
 _OTHER_TRACKS = "mediapipe"
 
 
-def by_stem(source: Path, suffixes: Sequence[str], beside: str = "") -> dict[str, Path]:
-    """Stem -> file below `source`, sorted; of one stem the file of the earlier suffix, then path.
+def find(source: Path, suffixes: Sequence[str], beside: str = "") -> list[Path]:
+    """Files below `source`, by order of `suffixes`, then by path; hidden ones are left out.
 
     Folders called `beside` are passed over, links to folders aren't followed. Raises
     FileNotFoundError where `source` is no folder.
@@ -18,11 +18,25 @@ def by_stem(source: Path, suffixes: Sequence[str], beside: str = "") -> dict[str
     found = []
     for root, folders, names in os.walk(source):
         folders[:] = [name for name in folders if name != beside]
-        paths = (Path(root, name) for name in names)
+        paths = (Path(root, name) for name in names if not name.startswith("."))
         found += [path for path in paths if path.suffix.lower() in suffixes]
-    found.sort(key=lambda path: (suffixes.index(path.suffix.lower()), path))
-    stems = {path.stem: path for path in reversed(found)}
+    return sorted(found, key=lambda path: (suffixes.index(path.suffix.lower()), path))
+
+
+def by_stem(source: Path, suffixes: Sequence[str], beside: str = "") -> dict[str, Path]:
+    """Stem -> file below `source`, sorted; of one stem the first that `find` gives."""
+    stems = {path.stem: path for path in reversed(find(source, suffixes, beside))}
     return dict(sorted(stems.items()))
+
+
+def first(source: Path, names: Sequence[str], corpus: str) -> Path:
+    """The first of `names` (relative paths) that is a file; raises FileNotFoundError."""
+    found = next((source / name for name in names if (source / name).is_file()), None)
+    if found is None:
+        raise FileNotFoundError(
+            f"{source / names[0]} is missing: --source is the folder that {corpus} came in"
+        )
+    return found
 
 
 def face_tracks(source: Path, backend: str) -> dict[str, Path]:

@@ -1,14 +1,19 @@
-"""MSP-Face (Vidal et al., 2020): the corpus repository's lists beside the videos (no labels used).
+"""MSP-Face (Vidal et al., 2020): the corpus repository's lists beside the videos.
 
 The lists are `Doc/segments_data.txt` ("start end name.mp4", seconds in the full video) and, for
 who talks, `Doc/speaker_id_segments.txt` and `Doc/speaker_id_gender.txt`. The media lie anywhere
 below the folder, as full videos ("MSP-FACE_0001.mp4") or as segments ("MSP-FACE_0001_0001.mp4").
+`pretext/msp_face` takes every segment and no label, `speech/msp_face` the labelled part.
 """
 
+import dataclasses
+import json
 from pathlib import Path
 
-from sersl_jax.corpora import Clip, _files
+from sersl_jax.corpora import Clip, _files, _labels
 
+CLASSES = tuple(_labels.MSP_EMOTIONS.values())
+_TABLES = tuple(f"Labels/{name}_con{s}ensus.json" for name in ("label", "labels") for s in "sc")
 _SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".wav", ".flac")  # videos first
 
 
@@ -42,6 +47,31 @@ def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
             )
         )
     return result
+
+
+def labelled_clips(source: Path) -> list[Clip]:
+    """The segments with labels, with the raters' plurality and means from 1 to 7 (`Labels/`).
+
+    Those without agreement ("X") have attributes but no emotion. Raises as `clips` does.
+    """
+    path = _files.first(Path(source), _TABLES, "MSP-Face's repository")
+    labels = {Path(name).stem: rows[0] for name, rows in json.loads(path.read_text()).items()}
+    found = (clip for clip in clips(source) if clip.id in labels)
+    return [_labelled(clip, labels[clip.id]) for clip in found]
+
+
+def _labelled(clip: Clip, row: dict[str, str]) -> Clip:
+    return dataclasses.replace(
+        clip,
+        labels=_labels.emotion(_labels.MSP_EMOTIONS.get(row["EmoClass_Major"])),
+        attributes={
+            **clip.attributes,
+            "partition": _labels.partition(row["Split_Set"]),
+            **_labels.numbers(
+                arousal=row["EmoAct"], valence=row["EmoVal"], dominance=row["EmoDom"]
+            ),
+        },
+    )
 
 
 def _segments(path: Path) -> list[tuple[float, float, str]]:

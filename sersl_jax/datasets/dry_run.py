@@ -6,9 +6,11 @@ from pathlib import Path
 
 import soundfile
 
-from sersl_jax.corpora import Clip
+from sersl_jax.corpora import NUMBERS, Clip
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 from sersl_jax.features import audio, llds, media, segments
+
+_NAMED = 5  # missing clips
 
 
 def survey(clips: Sequence[Clip], options: SpeechOptions) -> str:
@@ -28,10 +30,22 @@ def survey(clips: Sequence[Clip], options: SpeechOptions) -> str:
     if isinstance(options, PretextOptions):
         faces = sum(clip.face is not None and clip.face.is_file() for clip in clips)
         lines.append(f"faces: {faces} tracked, {len(clips) - faces} missing")
-    counts = Counter(clip.labels["emotion"] for clip in clips if "emotion" in clip.labels)
-    if counts:
-        lines.append(f"emotion: {dict(sorted(counts.items()))}")
+    missing = [clip.id for clip in clips if not clip.media.is_file()]
+    if missing:
+        lines.append(f"missing: {', '.join(missing[:_NAMED])}" + ", ..." * (len(missing) > _NAMED))
+    emotions = [clip.labels.get("emotion", "unknown") for clip in clips]
+    if {*emotions} != {"unknown"}:
+        lines.append(_counts("emotion", emotions))
+    for name in ("partition", "session"):
+        values = [clip.attributes.get(name, "none") for clip in clips]
+        lines += [_counts(name, values)] if {*values} != {"none"} else []
+    known_of = Counter(name for clip in clips for name in clip.attributes)
+    lines += [f"{name}: {known_of[name]} known" for name in NUMBERS if known_of[name]]
     return "\n".join(lines)
+
+
+def _counts(name: str, values: Sequence[str]) -> str:
+    return f"{name}: {dict(sorted(Counter(values).items()))}"
 
 
 def _expected(lengths: list[float], options: SpeechOptions) -> tuple[int, int, int]:

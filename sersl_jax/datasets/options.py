@@ -4,6 +4,7 @@ import importlib.util
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
+from sersl_jax.datasets.classes import parse
 from sersl_jax.pretext import registry
 
 FEATURES = ("llds", "waveform")
@@ -14,10 +15,17 @@ MEASURE_VERSION = 2
 
 @dataclass(frozen=True)
 class SpeechOptions:
-    """`features`: what is stored of the sound; `pitch_window`: seconds (see `features.llds`)."""
+    """What is stored of the sound and, of speech, which emotions are taken.
+
+    Attributes:
+      features: `llds`, or `llds` and `waveform`.
+      pitch_window: seconds (see `features.llds`).
+      classes: None for all of the corpus's emotions; "happiness+excited" makes two of them one.
+    """
 
     features: tuple[str, ...] = ("llds",)
     pitch_window: float = 0.060
+    classes: tuple[str, ...] | None = None
     RELABEL: ClassVar[frozenset[str]] = frozenset()  # options that stored scores can follow
 
     def __post_init__(self):
@@ -25,6 +33,8 @@ class SpeechOptions:
         unknown = {*self.features} - {*FEATURES}
         if unknown or "llds" not in self.features:
             raise ValueError(f"features: {','.join(self.features)} is not llds or llds,waveform")
+        if self.classes is not None:
+            parse(self.classes)
 
     def stamp(self) -> dict[str, Any]:
         """The options as JSON values, for the metadata."""
@@ -32,7 +42,8 @@ class SpeechOptions:
 
     def measured(self) -> dict[str, Any]:
         """Those options that change what is measured: the rest only changes labels."""
-        return {name: v for name, v in self.stamp().items() if name not in self.RELABEL}
+        labels = self.RELABEL | {"classes"}
+        return {name: v for name, v in self.stamp().items() if name not in labels}
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class PretextOptions(SpeechOptions):
     def __post_init__(self):
         """Refuses a misspelt choice."""
         super().__post_init__()
+        if self.classes is not None:
+            raise ValueError("--classes is no option of a pretext dataset: it has no emotions")
         choices = {
             "frame_of_reference": ("image", "face"),
             "match": ("any", "all"),

@@ -2,14 +2,16 @@
 
 import dataclasses
 import inspect
-import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from tqdm import tqdm
 
 from sersl_jax import corpora
 from sersl_jax.corpora import Clip
+from sersl_jax.datasets import classes
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 
 _VIDEO = frozenset((".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg"))
@@ -26,6 +28,7 @@ def read_clips(
 ) -> list[Clip]:
     """The first `limit` clips of a corpus; the embedded one is written to `data_dir` first.
 
+    For `speech`, those with labels, where the corpus has a part without, and of `options.classes`.
     With `tracking`, that many videos at a time that have no tracked face are tracked. Raises
     ValueError and FileNotFoundError.
     """
@@ -41,17 +44,20 @@ def read_clips(
         raise FileNotFoundError(f"--source={source} is no folder")
     backend = options.face_backend if isinstance(options, PretextOptions) else "openface"
     extra = {} if backend == "openface" else {"face_backend": backend}
-    if extra and "face_backend" not in inspect.signature(module.clips).parameters:
+    takes_backend = "face_backend" in inspect.signature(module.clips).parameters
+    if extra and not takes_backend:
         raise ValueError(f"--face_backend={backend}: the corpus {corpus} has no videos of faces")
-    clips = list(module.clips(source, **extra))[:limit]
+    if tracking and not takes_backend:
+        raise ValueError(f"--track_faces: the corpus {corpus} is read without faces")
+    clips = _chosen(module, kind, source, options, extra)[:limit]
     if not clips:
         raise FileNotFoundError(f"{source} holds no clip of the corpus {corpus}")
     if not tracking:
-        if kind == "pretext":
+        if kind == "pretext" and takes_backend:
             _tell_untracked(clips)
         return clips
     failed = _track(clips, source / backend, backend, tracking)
-    clips = itertools.islice(module.clips(source, **extra), limit)
+    clips = _chosen(module, kind, source, options, extra)[:limit]
     return [dataclasses.replace(clip, untracked=failed.get(clip.media, "")) for clip in clips]
 
 
@@ -68,6 +74,22 @@ def _tell_untracked(clips: list[Clip]) -> None:
             "labels; --track_faces tracks them first",
             file=sys.stderr,
         )
+
+
+def _chosen(
+    module: ModuleType, kind: str, source: Path, options: SpeechOptions, extra: dict[str, str]
+) -> list[Clip]:
+    read = getattr(module, "labelled_clips", module.clips) if kind == "speech" else module.clips
+    clips = list(read(source, **extra))
+    if options.classes is None:
+        return clips
+    return classes.select(clips, _emotions(module, clips), options.classes)
+
+
+def _emotions(module: ModuleType, clips: Sequence[Clip]) -> tuple[str, ...]:
+    """The corpus's own order of classes; of a corpus without one, its labels, sorted."""
+    found = sorted({clip.labels["emotion"] for clip in clips if "emotion" in clip.labels})
+    return getattr(module, "CLASSES", tuple(found))
 
 
 def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict[Path, str]:

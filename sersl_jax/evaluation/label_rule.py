@@ -40,6 +40,12 @@ class LabelRule:
 
 def describe(stamp: Mapping[str, str | int]) -> str:
     """A stamp as a phrase for people."""
+    stamp = dict(stamp)
+    classes = stamp.pop("classes", "")
+    return _describe(stamp) + (f", classes {classes}" if classes else "")
+
+
+def _describe(stamp: Mapping[str, str | int]) -> str:
     if stamp.get("source") == "intended":
         return "label: the intended emotion"
     if stamp.get("source") == "corpus":

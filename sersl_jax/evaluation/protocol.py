@@ -5,8 +5,18 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
 
+import pandas as pd
+
 from sersl_jax.config import PROTOCOLS
-from sersl_jax.evaluation.splits import SIDES, Split, by_fraction, held_out
+from sersl_jax.corpora import UNKNOWN
+from sersl_jax.evaluation.splits import (
+    SIDES,
+    Split,
+    by_fraction,
+    by_partition,
+    by_session,
+    held_out,
+)
 
 __all__ = ["PROTOCOLS", "LeakError", "Split", "check", "create_splits", "held_out"]
 
@@ -24,6 +34,7 @@ def create_splits(
     num_splits: int | None = 20,
     seed: int = 0,
     path: str | Path | None = None,
+    clips: pd.DataFrame | None = None,
 ) -> list[Split]:
     """The splits of a protocol.
 
@@ -34,6 +45,8 @@ def create_splits(
             None means all of them (20 for `paper`).
         seed: split k of `paper` is a function of `seed + k` alone.
         path: a splits file, instead of a protocol (`read_splits`).
+        clips: what is known of each clip, of which `corpus` needs `clip` and `partition` or
+            `session`.
     """
     if path or protocol.endswith(".json"):
         splits = read_splits(path or protocol)
@@ -44,6 +57,8 @@ def create_splits(
         splits = _blocks(protocol, speaker_ids, seed)
     elif protocol == "leave_one_speaker_out":
         splits = [_one_out(test, speaker_ids, seed) for test in sorted(set(speaker_ids))]
+    elif protocol == "corpus":
+        splits = _own(pd.DataFrame() if clips is None else clips, speaker_ids)
     else:
         raise ValueError(
             f"unknown protocol {protocol!r}; take one of {', '.join(PROTOCOLS)} or a splits.json"
@@ -84,6 +99,10 @@ def check(
         clips: every clip's id, for messages and for splits that name clips.
         allow_speaker_overlap: return the leaks, to be stamped on every output, not raise.
 
+    Returns:
+        The leaks that were allowed, and how many clips of unknown speakers each side has: of
+        those nobody can tell whether they leak.
+
     Raises:
         LeakError: a speaker or a byte-identical clip is on two sides.
         ValueError: a side has no clips (without validation clips the best epoch could only be
@@ -100,7 +119,16 @@ def check(
             f"split {split.seed} leaks: {'; '.join(leaks)}. Give each speaker one side; only to "
             "reproduce others' numbers: --config.finetune.allow_speaker_overlap"
         )
-    return [f"split {split.seed}: {leak}" for leak in leaks]
+    return [f"split {split.seed}: {said}" for said in leaks + _strangers(sides, speaker_ids)]
+
+
+def _strangers(sides: dict[str, list[int]], speaker_ids: Sequence[str]) -> list[str]:
+    """A sentence where speakers are unknown, who count as one speaker a recording."""
+    unknown = {s: sum(UNKNOWN in speaker_ids[i] for i in chosen) for s, chosen in sides.items()}
+    if not any(unknown.values()):
+        return []
+    counts = ", ".join(f"{number} in {side}" for side, number in unknown.items() if number)
+    return [f"clips of unknown speakers ({counts}): they may talk on another side, too"]
 
 
 def _check_complete(split: Split, sides: dict[str, list[int]], known: set[str]) -> None:
@@ -142,6 +170,18 @@ def _list(names: Iterable[str], limit: int = 8) -> str:
 def _read_split(number: int, entry: dict) -> Split:
     sides = entry.get("speakers", entry)
     return Split(entry.get("seed", number), *(tuple(map(str, sides[side])) for side in SIDES))
+
+
+def _own(clips: pd.DataFrame, speaker_ids: Sequence[str]) -> list[Split]:
+    """The partitions, or else the sessions, that the corpus came with."""
+    if "partition" in clips:
+        return [by_partition([*clips["partition"]], speaker_ids, [*clips["clip"]], "corpus")]
+    if "session" in clips:
+        return by_session([*clips["session"]], speaker_ids, [*clips["clip"]])
+    raise ValueError(
+        "protocol corpus: this corpus comes with neither partitions nor sessions; take "
+        "protocol=paper or leave_one_speaker_out"
+    )
 
 
 def _blocks(protocol: str, speaker_ids: Sequence[str], seed: int) -> list[Split]:

@@ -67,6 +67,38 @@ def by_fraction(
     return Split(seed, *(tuple(sorted(side)) for side in (trained, validated, tested)))
 
 
+def by_partition(
+    partitions: Sequence[object], speaker_ids: Sequence[str], clips: Sequence[str], name: str
+) -> Split:
+    """The corpus's own sides; clips of other partitions ("test2", none) are on no side.
+
+    A speaker whose clips are in several partitions is named by clips.
+    """
+    places = Counter(speaker for speaker, _ in set(zip(speaker_ids, partitions, strict=True)))
+    members: list[set[str]] = [
+        {
+            speaker if places[speaker] == 1 else clip
+            for speaker, clip, place in zip(speaker_ids, clips, partitions, strict=True)
+            if place == side
+        }
+        for side in SIDES
+    ]
+    return Split(name, *(tuple(sorted(side)) for side in members))
+
+
+def by_session(
+    sessions: Sequence[str], speaker_ids: Sequence[str], clips: Sequence[str]
+) -> list[Split]:
+    """One split a session: it is tested on, the next one chosen on, the others trained on."""
+    order = sorted(set(sessions))
+    splits = []
+    for session, following in zip(order, order[1:] + order[:1], strict=True):
+        sides = {following: "validation", session: "test"}
+        partitions = [sides.get(each, "train") for each in sessions]
+        splits.append(by_partition(partitions, speaker_ids, clips, f"session-{session}"))
+    return splits
+
+
 def held_out(
     speaker_ids: Sequence[str], fraction: float = 0.1, seed: int = 0
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:

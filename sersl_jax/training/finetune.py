@@ -211,7 +211,7 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     begun = testing.begun_groups(directory / "finetune", stage.num_splits)
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
     speakers = list(clips["speaker_id"])
-    splits = protocol.create_splits(stage.protocol, speakers, number, config.seed)
+    splits = protocol.create_splits(stage.protocol, speakers, number, config.seed, clips=clips)
     size = stage.parallel_members or _parallel_members(config, dataset)
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
     sharding.wait_for_all()  # all processes have seen the same groups done

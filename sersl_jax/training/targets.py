@@ -21,6 +21,8 @@ def apply_label_rule(
     Without votes that is the corpus's own label; raises ValueError where votes are asked for.
     """
     own = dataset.labels["emotion"]
+    chosen = dataset.metadata.get("options", {}).get("classes")
+    classes = {"classes": ",".join(chosen)} if chosen else {}
     if dataset.votes is None or not dataset.votes.any():
         if (config.source, config.targets) != ("intended", "plurality"):
             raise ValueError(
@@ -28,10 +30,10 @@ def apply_label_rule(
                 f"{config.source}, targets={config.targets}: take intended and plurality, which "
                 "mean its own label here"
             )
-        return dataset, own, {"source": "corpus"}
+        return dataset, own, {"source": "corpus"} | classes
     rule = LabelRule(config.source, config.targets, config.ties, config.seed)
     clips = list(dataset.examples["clip"])
     truth = create_labels(rule, dataset.votes, own, clips).astype(np.int32)
     soft = rule.targets == "soft"
     learnt = soft_targets(rule, dataset.votes).astype(np.float32) if soft else truth
-    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp()
+    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp() | classes

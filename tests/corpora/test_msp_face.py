@@ -1,9 +1,11 @@
+import json
 import time
 
 import numpy as np
 import pytest
 
 from sersl_jax.corpora import msp_face
+from sersl_jax.datasets.preparation import dry_run
 from sersl_jax.features import segments
 
 SEGMENTS = [
@@ -114,3 +116,43 @@ def test_lists_that_are_missing_or_malformed_are_named(tmp_path):
     (tmp_path / "Doc" / "segments_data.txt").write_text("1.0\t2.0\ta_1.mp4\n1.0 oops a_2.mp4\n")
     with pytest.raises(ValueError, match=r"segments_data\.txt, line 2"):
         msp_face.clips(tmp_path)
+
+
+def write_labels(root, name="label_consensus.json", **classes):
+    rows = {
+        f"{clip}.mp4": [
+            {
+                "EmoClass_Major": letter, "EmoAct": "5.4", "EmoDom": "5.0", "EmoVal": "4.8",
+                "SpkrID": "27", "Gender": "Female", "Split_Set": split,
+            }
+        ]
+        for clip, (letter, split) in classes.items()
+    }  # fmt: skip
+    (root / "Labels").mkdir()
+    (root / "Labels" / name).write_text(json.dumps(rows))
+
+
+@pytest.mark.parametrize("name", ["label_consensus.json", "labels_concensus.json"])
+def test_the_labelled_part(root, name):
+    labels = {"MSP-FACE_0001_0002": ("H", "Train"), "MSP-FACE_0002_0001": ("X", "Validation")}
+    write_labels(root, name, **labels)
+    happy, unknown = msp_face.labelled_clips(root)
+    assert (happy.id, happy.labels) == ("MSP-FACE_0001_0002", {"emotion": "happiness"})
+    assert happy.attributes == {
+        "sex": "female", "partition": "train",
+        "arousal": "5.4", "valence": "4.8", "dominance": "5.0",
+    }  # fmt: skip
+    assert (happy.speaker_id, happy.start) == ("Speaker_264", 2.802)
+    assert (unknown.labels, unknown.attributes["partition"]) == ({}, "validation")
+    assert len(msp_face.clips(root)) == 3
+    assert not any(clip.labels for clip in msp_face.clips(root))
+
+
+def test_speech_takes_the_labelled_part_and_pretext_all(root, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Labels/label_consensus.json is missing"):
+        dry_run("speech/msp_face", root, tmp_path)
+    write_labels(root, **{"MSP-FACE_0001_0002": ("N", "Test")})
+    said = dry_run("speech/msp_face", root, tmp_path)
+    assert said.startswith("1 clips of 1 speakers")
+    assert "partition: {'test': 1}" in said
+    assert dry_run("pretext/msp_face", root, tmp_path).startswith("3 clips of 2 speakers")

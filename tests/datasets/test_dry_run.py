@@ -53,4 +53,4 @@ def test_lengths_come_from_headers_where_the_corpus_gives_none(tmp_path):
     said = dry_run("pretext/folder", tmp_path, tmp_path)
     assert "4 clips of 4 speakers; media: 1 missing, 1 unreadable" in said
     assert re.search(r"0.00 h, 6 examples", said)
-    assert "emotion: {'anger': 1, 'fear': 2}" in said
+    assert "emotion: {'anger': 1, 'fear': 2, 'unknown': 1}" in said

@@ -44,7 +44,7 @@ def test_clips_without_label_or_sound_land_in_the_ledger(utterances, tmp_path):
     lines = {line.clip: line for line in ledger.read(builder.data_path / ledger.NAME)}
     assert (lines["say000_03"].stage, lines["say000_03"].reason) == (
         "corpus",
-        "no label in labels.csv",
+        "no label",
     )
     assert lines["ghost"].reason == "No such file or directory"
     assert len(read_all(builder)) == 11

@@ -1,5 +1,6 @@
 import json
 
+import pandas as pd
 import pytest
 
 from sersl_jax.evaluation.protocol import LeakError, Split, check, create_splits
@@ -105,3 +106,56 @@ def test_the_guard_sees_speakers_behind_clip_ids():
 def test_the_guard_refuses_incomplete_splits(split, message):
     with pytest.raises(ValueError, match=message):
         check(split, ["ann", "bob"], allow_speaker_overlap=True)
+
+
+def corpus(**columns):
+    return pd.DataFrame(
+        {"clip": [f"clip{i}" for i in range(len(next(iter(columns.values()))))], **columns}
+    )
+
+
+def test_a_corpus_own_partitions():
+    speakers = ["ann", "ann", "bob", "cy", "dee"]
+    clips = corpus(partition=["train", "train", "validation", "test", "test2"])
+    (split,) = create_splits("corpus", speakers, clips=clips)
+    assert split == Split("corpus", ("ann",), ("bob",), ("cy",))
+    assert check(split, speakers, clips=[*clips["clip"]]) == []
+
+
+def test_partitions_that_share_a_speaker_are_refused():
+    speakers = ["ann", "bob", "bob", "cy"]
+    clips = corpus(partition=["train", "validation", "test", "test"])
+    (split,) = create_splits("corpus", speakers, clips=clips)
+    assert split.test == ("clip2", "cy")
+    with pytest.raises(LeakError, match="speaker bob in both validation and test"):
+        check(split, speakers, clips=[*clips["clip"]])
+
+
+def test_a_partition_that_is_missing_is_named():
+    clips = corpus(partition=["train", "test", "test2"])
+    (split,) = create_splits("corpus", "abc", clips=clips)
+    with pytest.raises(ValueError, match="split corpus has no validation clips"):
+        check(split, "abc", clips=[*clips["clip"]])
+
+
+def test_a_corpus_own_sessions():
+    speakers, clips = ["a", "b", "c", "d"], corpus(session=["1", "1", "2", "3"])
+    splits = create_splits("corpus", speakers, clips=clips)
+    assert splits == [
+        Split("session-1", ("d",), ("c",), ("a", "b")),
+        Split("session-2", ("a", "b"), ("d",), ("c",)),
+        Split("session-3", ("c",), ("a", "b"), ("d",)),
+    ]
+    assert create_splits("corpus", speakers, 2, clips=clips) == splits[:2]
+
+
+def test_a_corpus_without_partitions_or_sessions():
+    with pytest.raises(ValueError, match="comes with neither partitions nor sessions; take proto"):
+        create_splits("corpus", ["a"], clips=pd.DataFrame({"clip": ["a1"]}))
+
+
+def test_unknown_speakers_are_stamped_on_every_protocol():
+    split = Split(0, ("unknown:7", "ann"), ("bob",), ("unknown:8",))
+    speakers = ["unknown:7", "unknown:7", "ann", "bob", "unknown:8"]
+    (said,) = check(split, speakers)
+    assert "clips of unknown speakers (2 in train, 1 in test)" in said

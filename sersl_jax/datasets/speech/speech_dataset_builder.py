@@ -11,7 +11,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.features import Scalar, Text
 
 from sersl_jax import corpora
-from sersl_jax.datasets import builder
+from sersl_jax.datasets import builder, classes
 from sersl_jax.datasets.labels import balance
 from sersl_jax.datasets.ledger import Entry
 from sersl_jax.datasets.measure import Measured, read
@@ -29,7 +29,9 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
 
     @functools.cached_property
     def classes(self) -> tuple[str, ...]:
-        """The corpus's own order of classes; of a corpus without one, its labels, sorted."""
+        """As chosen, or the corpus's own; of a corpus without an order, its labels, sorted."""
+        if self._options.classes is not None:
+            return tuple(classes.parse(self._options.classes))
         fixed = getattr(corpora.get(self.builder_config_name or ""), "CLASSES", None)
         found = {clip.labels["emotion"] for clip in self._clips if "emotion" in clip.labels}
         return fixed or tuple(sorted(found))
@@ -50,23 +52,24 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
         return self.create_info(features, face_backend=None, approximate=False)
 
     def _check(self, measured: Measured) -> Measured:
-        """Without one of the classes as its label a clip can't be used."""
+        """A clip can be used that has one of the classes as its label or, without one, numbers."""
         label = measured.clip.labels.get("emotion")
-        if label in self.classes or not measured.path:
+        numbers = not label and {*corpora.NUMBERS} & {*measured.clip.attributes}
+        if label in self.classes or numbers or not measured.path:
             return measured
-        reason = f"unknown label {label!r}" if label else "no label in labels.csv"
+        reason = f"unknown label {label!r}" if label else "no label"
         line = Entry(measured.clip.id, "corpus", reason)
         return dataclasses.replace(measured, path=None, lines=(line,))
 
     def _label(self, usable: list[Measured]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        classes = self.classes
-        emotion = np.array([classes.index(clip.clip.labels["emotion"]) for clip in usable])
-        votes = np.array([_votes(clip, len(classes)) for clip in usable], np.float32)
+        names = {name: number for number, name in enumerate(self.classes)}
+        emotion = np.array([names.get(clip.clip.labels.get("emotion", ""), -1) for clip in usable])
+        votes = np.array([_votes(clip, len(names)) for clip in usable], np.float32)
         metadata = {
-            "classes": list(classes),
-            "label_names": {"emotion": list(classes)},
+            "classes": list(names),
+            "label_names": {"emotion": list(names)},
             "thresholds": {},
-            "class_balance": {"emotion": balance(emotion, classes)},
+            "class_balance": {"emotion": balance(emotion, self.classes)},
         }
         return {"emotion": emotion, "votes": votes}, metadata
 
