@@ -23,6 +23,7 @@ def define_flags() -> None:
     """The flags of the command."""
     flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
     flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
+    flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of safetensors' parameters.")
     flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's].")
     flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str]) -> None:
     if argv[1:]:
         raise ValueError(f"unknown argument {argv[1]!r}: flags look like --checkpoint=runs/ssl1")
     chosen = flags.FLAGS
-    run(chosen.checkpoint, chosen.format, chosen.out, chosen.members)
+    run(chosen.checkpoint, chosen.format, chosen.out, chosen.members, chosen.dtype)
 
 
 def run(
@@ -40,6 +41,7 @@ def run(
     format: str = "safetensors",
     out: str | Path | None = None,
     members: Sequence[str] | None = None,
+    dtype: str = "float32",
 ) -> None:
     """Writes the folder; raises ValueError for what cannot be exported, and says why."""
     if not checkpoint:
@@ -53,7 +55,7 @@ def run(
 
     exported.check_installed(format)
     folder = Path(out or Path(checkpoint, f"export_{format}"))
-    exported.write(load(checkpoint).ensemble.select(members), format, folder)
+    exported.write(load(checkpoint).ensemble.select(members), format, folder, dtype)
     print(f"written: {folder}/{exported.FILES[format]}, config.json, README.md")
 
 

@@ -38,7 +38,7 @@ _SCOPES = {
 
 def define_flags() -> None:
     """The flags of the command."""
-    flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+    flags.DEFINE_string("checkpoint", None, "A run's directory [the model in the package].")
     flags.DEFINE_string("host", "127.0.0.1", "Address; 0.0.0.0 lets others reach the page.")
     flags.DEFINE_integer("port", 7860, "Port.")
     flags.DEFINE_float("max_seconds", 600.0, "Longest recording that is taken.")
@@ -50,8 +50,6 @@ def main(argv: Sequence[str]) -> None:
     """Loads the run and serves until interrupted."""
     del argv
     chosen = flags.FLAGS
-    if not chosen.checkpoint:
-        raise ValueError("name a run: python -m sersl_jax.serve --checkpoint=runs/ssl1")
     _import_gradio()  # before the run is read, to tell at once that it's missing
 
     from sersl_jax import sharding

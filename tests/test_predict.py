@@ -126,7 +126,7 @@ def test_arguments_are_files_folders_and_globs(folder):
 def test_mistakes_are_one_line_and_exit_code_2(folder):
     command = [sys.executable, "-m", "sersl_jax.predict"]
     for arguments, message in (
-        ([], "error: name a run and the files: "),
+        ([], "error: name the files: "),
         ([f"--checkpoint={folder}", "a.wav"], f"error: {folder} holds no run; "),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)

@@ -19,10 +19,13 @@ _NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers"}
 FILES = {"safetensors": "model.safetensors", "stablehlo": "model.stablehlo"}
 
 
-def write(ensemble: Ensemble, format: str, out: Path) -> None:
-    """Writes the model, config.json and the model card to the folder `out`."""
+def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") -> None:
+    """Writes the model, config.json and the model card to the folder `out`.
+
+    `dtype` is of the parameters in safetensors; they are read back as float32.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    model = {"safetensors": _safetensors, "stablehlo": _stablehlo}[format](ensemble)
+    model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
     files.write_atomically(out / FILES[format], lambda path: path.write_bytes(model))
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
     files.write_text(out / "config.json", config)
@@ -79,7 +82,7 @@ def read_safetensors(folder: Path) -> Ensemble:
         node = weights
         for parent in parents:
             node = node.setdefault(parent, {})
-        node[leaf] = array
+        node[leaf] = array.astype(np.float32)
     return create_ensemble(weights, config["members"], config["training"])
 
 
@@ -89,11 +92,16 @@ def check_installed(format: str) -> None:
         raise ValueError(f"{format} needs {_NEEDS[format]}: pip install 'sersl_jax[export]'")
 
 
-def _safetensors(ensemble: Ensemble) -> bytes:
-    """Weights by their paths, joined by dots; each has a leading axis of members."""
+def _safetensors(ensemble: Ensemble, dtype: str) -> bytes:
+    """Weights by their paths, joined by dots; each has a leading axis of members.
+
+    The normaliser stays in float32: descriptors are beyond float16's range.
+    """
     from safetensors.numpy import save
 
-    leaves = jax.tree_util.tree_leaves_with_path(ensemble.weights)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, dtype), ensemble.weights["params"])
+    weights = {**ensemble.weights, "params": params}
+    leaves = jax.tree_util.tree_leaves_with_path(weights)
     names = (jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves)
     arrays = (np.ascontiguousarray(leaf) for _, leaf in leaves)
     return save(dict(zip(names, arrays, strict=True)), metadata={"format": "np"})

@@ -11,12 +11,17 @@ from sersl_jax.inference.ensemble import Ensemble, create_ensemble
 from sersl_jax.inference.recognizer import Recognizer
 from sersl_jax.training import checkpoint
 
+# Trained on CREMA-D with configs/best.py; its README.md is the model card.
+DEFAULT = Path(__file__).parent / "default"
 
-def load(path: str | Path) -> Recognizer:
+
+def load(path: str | Path | None = None) -> Recognizer:
     """A trained run's directory (`runs/ssl1`), or a folder that `sersl_jax.export` wrote.
 
-    Raises FileNotFoundError or ValueError, naming the folder and what to do.
+    Without a path, the model that comes with the package. Raises FileNotFoundError or ValueError,
+    naming the folder and what to do.
     """
+    path = path or DEFAULT
     if (Path(path) / exported.FILES["safetensors"]).is_file():
         return Recognizer(exported.read_safetensors(Path(path)))
     return Recognizer(read_run(path))
@@ -39,7 +44,8 @@ def read_run(path: str | Path) -> Ensemble:
     ]
     weights = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
     names = [name for c in loaded for name in c.info["names"]]
-    return create_ensemble(weights, names, loaded[0].info)
+    speakers = [sides for c in loaded for sides in c.info.get("speakers", [])]
+    return create_ensemble(weights, names, {**loaded[0].info, "names": names, "speakers": speakers})
 
 
 def _groups(path: Path) -> list[Path]:
