@@ -6,107 +6,28 @@ dataclasses of it, which all code takes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, is_dataclass
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import Any, Literal, get_type_hints
 
 from ml_collections import ConfigDict
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]  # 0 turns a field off
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(ge=0, lt=1)]
-Share = Annotated[float, Field(gt=0, lt=1)]
-T = TypeVar("T")
-Free = Annotated[T, "free"]  # changes no results: may differ from start to start of a run
+from sersl_jax.model_config import (
+    Checked,
+    Count,
+    Free,
+    ModelConfig,
+    Natural,
+    NotNegative,
+    Positive,
+    Rate,
+    Share,
+)
+
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
 
-class _Checked:
-    """A name that is no field is refused."""
-
-    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012
-
-
 @dataclass(frozen=True)
-class DropoutConfig(_Checked):
-    """Probabilities that an activation is zeroed."""
-
-    conv: Rate = 0.1  # after each convolution, where `model.embed` is "conv"
-    embedding: Rate = 0.25  # on entering each stack (Sec. 4.3)
-    output: Rate = 0.0  # on what each stack gives
-    residual: Rate = 0.1  # Sec. 4.3
-    attention: Rate = 0.1
-    ffn: Rate = 0.1
-    head: Rate = 0.2
-
-
-@dataclass(frozen=True)
-class Wav2Vec2Config(_Checked):
-    """wav2vec 2.0 (Sec. 4.3; fairseq's base model); used where `model.embed` is "waveform"."""
-
-    conv_widths: Annotated[tuple[Count, ...], Field(min_length=7, max_length=7)] = (512,) * 7
-    gradient_scale: NotNegative = 0.1  # of the gradient into the convolutions
-    groups: Count = 2
-    entries: Count = 320  # of each group's codebook
-    code_dim: Count = 256  # of both groups' entries side by side
-    contrast_dim: Count = 256  # where predictions meet codes
-    mask_probability: Share = 0.065  # that a span starts at a frame
-    mask_length: Count = 10  # frames
-    min_spans: Natural = 2
-    num_negatives: Count = 100
-    temperature: tuple[Positive, Positive, Positive] = (2.0, 0.5, 0.999995)  # first, last, decay
-
-
-@dataclass(frozen=True)
-class ConvConfig(_Checked):
-    """Convolutions over averaged LLD frames; used where `model.embed` is "conv"."""
-
-    stride: Count = 4  # frames that are averaged into one
-    center: bool = True  # subtracts each clip's own mean: less of the microphone is left
-    kernels: tuple[Count, ...] = (5, 3, 3)  # averaged frames
-
-
-@dataclass(frozen=True)
-class ModelConfig(_Checked):
-    """The network (Fig. 2, Sec. 3.4)."""
-
-    # llds: the paper's | conv: convolutions over LLDs | waveform: wav2vec 2.0's convolutions
-    embed: Literal["llds", "conv", "waveform"] = "llds"
-    # paper: both stacks | base: wav2vec 2.0's own layers (published weights) | none
-    context: Literal["paper", "base", "none"] = "paper"
-    input_projection: bool = True  # Eq. 1's E
-    embed_scale: bool = True  # x sqrt(dim) on entering each stack
-    positions: Literal["sinusoidal", "none"] = "sinusoidal"  # first stack only (Eq. 1)
-    dim: Count = 130  # Sec. 4.2
-    num_layers: Count = 5  # a stack (Sec. 4.3)
-    num_heads: Count = 10  # Sec. 4.3
-    ffn_dim: Count = 520
-    # free: alpha and beta (Sec. 3.4) | tied: beta = 1 - alpha | plain
-    residual: Literal["free", "tied", "plain"] = "free"
-    alpha_init: Literal["uniform", "one"] = "uniform"  # uniform: U(0, 1), beta = 1 - alpha
-    causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
-    pooling: Literal["mean", "last", "statistics"] = "mean"  # statistics: mean and SD
-    dropout: DropoutConfig = DropoutConfig()
-    conv: ConvConfig = ConvConfig()
-    wav2vec2: Wav2Vec2Config = Wav2Vec2Config()
-
-    def __post_init__(self):
-        """Refuses a width that the heads do not divide."""
-        if self.dim % self.num_heads:
-            raise ValueError(
-                f"config.model.dim={self.dim} should be a multiple of "
-                f"config.model.num_heads={self.num_heads}"
-            )
-
-    @property
-    def input_name(self) -> Literal["llds", "waveform"]:
-        """What the network hears."""
-        return "waveform" if self.embed == "waveform" else "llds"
-
-
-@dataclass(frozen=True)
-class BucketConfig(_Checked):
+class BucketConfig(Checked):
     """Lengths of batches are rounded up to a multiple of this."""
 
     llds: Count = 32  # frames
@@ -114,7 +35,7 @@ class BucketConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """Prepared datasets and how inputs reach the network."""
 
     # Where prepared datasets are; "": $SERSL_DATA_DIR or the user's cache folder.
@@ -132,7 +53,7 @@ class DataConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class OptimizerConfig(_Checked):
+class OptimizerConfig(Checked):
     """Adam with clipped gradients (Sec. 4.3)."""
 
     learning_rate: Positive = 7.25e-4  # Sec. 4.3, fine-tuning
@@ -153,7 +74,7 @@ class OptimizerConfig(_Checked):
 
 
 @dataclass(frozen=True)
-class AugmentConfig(_Checked):
+class AugmentConfig(Checked):
     """Masks over training batches of LLDs (training/augmentation.py)."""
 
     time_masks: Natural = 0  # a clip
@@ -163,7 +84,7 @@ class AugmentConfig(_Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StageConfig(_Checked):
+class StageConfig(Checked):
     """What both stages have."""
 
     dataset: str
@@ -194,7 +115,7 @@ class PretrainConfig(StageConfig):
 
 
 @dataclass(frozen=True)
-class LabelConfig(_Checked):
+class LabelConfig(Checked):
     """Which of CREMA-D's labels is right; other corpora have one."""
 
     # intended: the acted emotion, as in the paper's tables (docs/choices.md) | the plurality of
@@ -232,7 +153,7 @@ class FinetuneConfig(StageConfig):
 
 
 @dataclass(frozen=True)
-class Config(_Checked):
+class Config(Checked):
     """A run."""
 
     name: str = ""
@@ -242,7 +163,7 @@ class Config(_Checked):
     dtype: Literal["float32", "bfloat16"] = "float32"
     profile: Free[bool] = False  # --profile: a trace of one dispatch of each training
     checkpoint_seconds: Free[NotNegative] = 60.0  # at most this much work is lost
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = DataConfig()
     pretrain: PretrainConfig = PretrainConfig()
     finetune: FinetuneConfig = FinetuneConfig()

@@ -26,10 +26,7 @@ from sersl_jax import cli, files
 if TYPE_CHECKING:
     from sersl_jax.inference.recognizer import Prediction, Recognizer
 
-_DEFAULT_IS = (
-    "the model in the package knows six acted emotions of English speakers (CREMA-D) and hears other "
-    "microphones badly: see docs/results.md"
-)
+_DEFAULT_IS = "the model in the package knows six acted emotions of English speakers (CREMA-D)"
 _MANY = 10  # files from which on progress is shown
 Row = tuple[str, "Prediction"]
 

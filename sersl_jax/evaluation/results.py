@@ -167,7 +167,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
-        *(_row(LINES.get(k, k), line["mean"]) for k, line in results["baselines"].items()),
+        *(_row(LINES.get(k) or k, line["mean"]) for k, line in results["baselines"].items()),
     ]
     published = paper.figures(results, name)
     lines += [_row("paper", published)] if published else []

@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
 
     def _sow(self, name: str, old: Float[Array, " dim"], new: Float[Array, " dim"]) -> None:
         value = jax.lax.stop_gradient(self.momentum * old + (1 - self.momentum) * new)
-        self.sow("measured", name, value, reduce_fn=lambda _, last: last, init_fn=lambda: None)
+        self.sow("measured", name, value, reduce_fn=lambda _, last: last, init_fn=lambda: value)
 
 
 class ConvEmbedding(nn.Module):

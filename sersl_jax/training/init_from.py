@@ -66,7 +66,8 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     if not origin:
         return None
     if origin.endswith(".safetensors"):
-        return Start(import_huggingface(origin, config.model.context), origin)
+        context = "base" if config.model.context == "base" else "paper"
+        return Start(import_huggingface(origin, context), origin)
     directory = workdir if origin == "pretrain" else Path(origin)
     if (directory / "pretrain").is_dir():
         directory = directory / "pretrain"
