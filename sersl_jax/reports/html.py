@@ -102,7 +102,9 @@ def details(summary: str, content: str) -> str:
 
 
 def heat(
-    classes: Sequence[str], shares: Sequence[Sequence[float]], counts: Sequence[Sequence[float]]
+    classes: Sequence[str],
+    shares: Sequence[Sequence[float]],
+    counts: Sequence[Sequence[float | int]],
 ) -> str:
     """A confusion matrix, rows adding up to 1; the darker, the more."""
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)

@@ -48,7 +48,8 @@ def tuned(folder):
         chosen.model.embed, chosen.model.wav2vec2.conv_widths = embed, (8,) * 7
         chosen.data.normalise = scope
         frozen = {"init_from": str(trained_run()), "freeze": ("embed", "encoder")}
-        chosen.finetune.update(frozen if embed == "llds" else {"init_from": ""})
+        own = embed == "llds" and scope == "train"  # the scope of the run that it starts from
+        chosen.finetune.update(frozen if own else {"init_from": ""})
         run = folder / f"{embed}_{scope}"
         experiment.run(create(chosen), run)
         results = pd.read_csv(run / "predictions.csv", dtype={"clip": str})

@@ -116,6 +116,6 @@ def test_votes_that_a_dataset_does_not_have_are_not_asked_for():
     corpus = made_up.corpus()
     label = create(made_up.config()).finetune.label
     assert apply_label_rule(corpus, label)[2] == {"source": "corpus"}
-    for wrong in ({"source": "multimodal"}, {"targets": "soft"}):
+    for wrong in ({"source": "multimodal"}, {"source": "voice", "targets": "soft"}):
         with pytest.raises(ValueError, match=r"speech/made_up has no votes for config\.finetune"):
             apply_label_rule(corpus, replace(label, **wrong))

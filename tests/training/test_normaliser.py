@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 
 from sersl_jax.config import create
-from sersl_jax.inference import ensemble
-from sersl_jax.models.build import create_network
 from sersl_jax.training import init_from, input_pipeline, loop
-from sersl_jax.training.normaliser import from_frames, scope_notes, speaker_statistics
+from sersl_jax.training.normaliser import scope_notes, speaker_statistics
 from tests import made_up
 from tests.trained_run import trained_run
 
@@ -76,29 +74,6 @@ def test_streaming_gives_the_same_parameters_in_another_scope(tmp_path):
         for residency in ("device", "stream")
     ]
     chex.assert_trees_all_equal(*map(jax.device_get, best))
-
-
-@pytest.mark.parametrize("scope", ["speaker", "utterance"])
-def test_a_trained_model_normalises_each_input_by_its_own_frames(scope):
-    config = made_up.config()
-    x = made_up.corpus().read(3)
-    network = create_network(create(config).model, (made_up.TASK,), "float32")
-    lengths = jnp.full(1, len(x))
-    inputs = jnp.asarray(np.pad(x, ((0, 64 - len(x)), (0, 0))))[None]
-    params = network.init(jax.random.key(0), inputs, lengths, None)["params"]
-    weights = {"params": params, "temperature": 1.0, "mean": np.zeros(130), "std": np.ones(130)}
-    weights = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32)[None], weights)
-
-    def probabilities(scope, inputs):
-        config.data.normalise = scope
-        info = {"config": config.to_dict(), "tasks": {"emotion": made_up.CLASSES}}
-        return jax.jit(ensemble.create_forward(info))(weights, inputs, lengths)[0]
-
-    own = from_frames(x)
-    by_hand = jnp.asarray(np.pad((x - own.mean) / own.std, ((0, 64 - len(x)), (0, 0))))[None]
-    found = probabilities(scope, inputs)
-    np.testing.assert_allclose(found, probabilities("train", by_hand), atol=1e-5)
-    assert np.abs(found - probabilities("train", inputs)).max() > 1e-3
 
 
 def test_a_model_of_another_scope_is_no_start(tmp_path):

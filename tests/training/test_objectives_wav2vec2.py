@@ -70,7 +70,7 @@ def test_losses_and_gradients_equal_transformers():
 def test_loss_is_the_weighted_sum_of_its_terms(params):
     (value, metrics), _ = train(params, batch(), jax.random.key(1))
     means = {name: total / count for name, (total, count) in metrics.items()}
-    np.testing.assert_allclose(value, OBJECTIVE.validation_loss(means, WEIGHTS), rtol=1e-5)
+    np.testing.assert_allclose(value, OBJECTIVE.scores(means, WEIGHTS)["loss"], rtol=1e-5)
     assert 0.3 < means["share_masked"] < 0.9
     assert means["temperature"] == 2.0
     assert 0 <= means["accuracy_contrastive"] <= 1

@@ -10,7 +10,6 @@ import pytest
 from sklearn.metrics import f1_score
 
 from sersl_jax.config import create
-from sersl_jax.tasks import LOW_HIGH
 from sersl_jax.training import loop, objectives, pretrain
 from tests import made_up
 
@@ -105,7 +104,7 @@ def test_macro_f1_is_scikit_learns(absent):
 def test_pre_training_is_selected_by_loss(monkeypatch, tmp_path):
     clips = made_up.corpus()
     labels = {"energy": clips.labels["emotion"] % 2}
-    dataset = replace(clips, labels=labels, label_names={"energy": LOW_HIGH})
+    dataset = replace(clips, labels=labels, label_names={"energy": ("low", "high")})
     fitted = []
     monkeypatch.setattr(pretrain, "open_dataset", lambda *_: dataset)
     monkeypatch.setattr(pretrain, "fit", lambda training, *_: fitted.append(training))
