@@ -1,8 +1,9 @@
 """What the docs name exists: files, functions, fields of the configuration, pages."""
 
 import re
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -23,11 +24,11 @@ def find(name: str) -> Path | None:
 def names_of(kind: type, prefix: str = "") -> set[str]:
     """Paths of all fields: `finetune`, `finetune.epochs` ..."""
     found = set()
-    for each in fields(kind):
-        path = f"{prefix}{each.name}"
+    for name, type_ in get_type_hints(kind).items():
+        path = f"{prefix}{name}"
         found |= {path}
-        if is_dataclass(each.default):
-            found |= names_of(type(each.default), f"{path}.")
+        if is_dataclass(type_):
+            found |= names_of(type_, f"{path}.")
     return found
 
 
