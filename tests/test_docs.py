@@ -24,10 +24,11 @@ def find(name: str) -> Path | None:
 def names_of(kind: type, prefix: str = "") -> set[str]:
     """Paths of all fields: `finetune`, `finetune.epochs` ..."""
     found = set()
-    for name, inner in get_type_hints(kind).items():
-        found |= {f"{prefix}{name}"}
-        if is_dataclass(inner):
-            found |= names_of(inner, f"{prefix}{name}.")
+    for name, type_ in get_type_hints(kind).items():
+        path = f"{prefix}{name}"
+        found |= {path}
+        if is_dataclass(type_):
+            found |= names_of(type_, f"{path}.")
     return found
 
 
