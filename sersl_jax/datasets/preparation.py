@@ -73,8 +73,7 @@ def prepare(
         return datasets.load(dataset, data_dir)
     chosen = options.create(OPTIONS[kind], **given)
     workers = workers or os.cpu_count() or 1
-    tracking = workers if track_faces else 0
-    clips = read_clips(kind, corpus, source, data_dir, chosen, limit, tracking)
+    clips = read_clips(kind, corpus, source, data_dir, chosen, limit, track_faces * workers)
     stamp = {
         "file_format": file_format,
         "measure_version": options.MEASURE_VERSION,

@@ -78,14 +78,18 @@ def write(
         "environment": dict(environment),
         "warnings": list(warnings),
     }
-    Path(workdir).mkdir(parents=True, exist_ok=True)
+    _write_files(Path(workdir), predictions, results)
+    return results
+
+
+def _write_files(workdir: Path, predictions: pd.DataFrame, results: Mapping[str, Any]) -> None:
+    workdir.mkdir(parents=True, exist_ok=True)
     files.write_atomically(
-        Path(workdir, "predictions.csv"),
+        workdir / "predictions.csv",
         lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
     )
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
-    files.write_text(Path(workdir, "results.json"), text)
-    return results
+    files.write_text(workdir / "results.json", text)
 
 
 def are_complete(workdir: str | Path, num_splits: int) -> bool:
