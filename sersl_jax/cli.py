@@ -46,7 +46,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def _one_line(error: Exception) -> str:
-    """What went wrong, without what ml_collections tells of its own doings."""
+    """The error's message, without ml_collections's traceback and search path."""
     said = str(error)
     if "Traceback" in said:  # of a config file's `get_config`
         said = said.split(" Error whilst")[0] + " " + said.strip().splitlines()[-1]

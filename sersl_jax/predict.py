@@ -115,7 +115,7 @@ def main(argv: Sequence[str]) -> int:
     from sersl_jax import sharding
     from sersl_jax.inference import ensemble
 
-    sharding.use_cores(ensemble.MOST_ROWS)
+    sharding.use_cores(ensemble.MAX_ROWS)
     values: dict[str, Any] = {f.name: flags.FLAGS[f.name].value for f in fields(Options)}
     return run(argv[1:], Options(**values))
 
@@ -135,7 +135,7 @@ def run(arguments: Sequence[str], options: Options) -> int:
 
 
 class _Answers:
-    """Iterates over (file, prediction) of all good files; tells of the others on stderr."""
+    """Iterates over (file, prediction) of all usable files; reports the others on stderr."""
 
     def __init__(self, recognizer: "Recognizer", files: Sequence[str], options: Options):
         self.recognizer, self.files, self.options = recognizer, files, options
@@ -200,7 +200,7 @@ class _Answers:
 def expand(arguments: Sequence[str]) -> Iterator[str]:
     """Files of files, folders (searched for sound and video) and globs; `-` stays.
 
-    A name that matches nothing stays too, to be told of in its place. Raises ValueError for a
+    A name that matches nothing stays too, and is reported in its turn. Raises ValueError for a
     folder without sound or video.
     """
     for argument in arguments:
@@ -233,7 +233,7 @@ def _stdin_file(files: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _load(checkpoint: str | None) -> "Recognizer":
-    """The run; what a shape of input compiles to is kept for the next call."""
+    """The run; compiled programs are kept on disk for the next call."""
     import jax  # after the flags, so that a wrong one is told at once
 
     from sersl_jax.inference.load import load

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
     from sersl_jax.inference import ensemble
     from sersl_jax.inference.load import load
 
-    sharding.use_cores(ensemble.MOST_ROWS)
+    sharding.use_cores(ensemble.MAX_ROWS)
     recognizer = load(chosen.checkpoint)
     recognizer.timeline(np.zeros(2 * SAMPLE_RATE, np.float32), SAMPLE_RATE)  # compiles
     with tempfile.TemporaryDirectory() as folder:

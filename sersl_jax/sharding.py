@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 
 def use_cores(*batch_sizes: int) -> None:
-    """Makes a device of each CPU core (of at most 8); before JAX starts, in a process by itself.
+    """Makes each CPU core (8 at most) a JAX device of its own; to be called before JAX starts.
 
-    Threads inside of one program's operations leave a third of the time of few cores unused;
-    batches divided over devices, as on several GPUs, do not.
+    Batches are then divided over cores as over GPUs. With all cores in one device, XLA's threads
+    leave them idle for a third of the time. Not for runs of several processes.
     """
     cores = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, 8)
     while any(size % cores for size in batch_sizes):
@@ -27,10 +27,11 @@ def use_cores(*batch_sizes: int) -> None:
 
 
 def in_turn(out: T) -> T:
-    """On CPU devices, waits for `out`; for programs that do not wait for each other's results.
+    """Returns `out`, on CPU devices only once it is computed.
 
-    Several of them at once fill the pool of threads with halves that wait for their other halves'
-    sums (XLA's all-reduce gives up after 40 s).
+    CPU devices share one pool of threads, and a program on several devices needs a thread for each.
+    Programs that run at the same time may take all threads while each waits for more of them, until
+    XLA's all-reduce gives up after 40 s: so each starts when the one before has ended.
     """
     return jax.block_until_ready(out) if jax.default_backend() == "cpu" else out
 
@@ -78,7 +79,7 @@ def fetch(tree: Any) -> Any:
 
 
 def any_process(flag: bool) -> bool:
-    """True if `flag` holds on any process, so that all take the same turn."""
+    """True on all processes if `flag` is true on any, so that all decide alike."""
     if jax.process_count() == 1:
         return flag
     with jax.transfer_guard("allow"):
@@ -86,9 +87,10 @@ def any_process(flag: bool) -> bool:
 
 
 def wait_for_all() -> None:
-    """Returns when every process has come here: preparation and scoring take them unequally long.
+    """Returns when every process has called it, at most a day later.
 
-    Collective operations give up after half a minute, this does after a day.
+    Preparing and scoring take longer on the first process than the half minute after which
+    collective operations give up.
     """
     if jax.process_count() > 1:
         wait = multihost.get_barrier_sync_fn()

@@ -57,7 +57,7 @@ os.sched_getaffinity = lambda _: range(4)
 import jax
 from sersl_jax import predict, sharding
 from sersl_jax.inference import ensemble
-sharding.use_cores(ensemble.MOST_ROWS)
+sharding.use_cores(ensemble.MAX_ROWS)
 predict.run({files}, predict.Options({str(trained_run())!r}, format="json"))
 raise SystemExit(jax.device_count())
 """

@@ -1,4 +1,4 @@
-"""What is where: one small module per corpus, each with `clips(source) -> list[Clip]`.
+"""Raw corpora: one small module each, with `clips(source) -> list[Clip]`.
 
 A module for speech emotion recognition also has `CLASSES`, the names of its emotions in order
 (or its clips' labels are the classes, sorted) and, where only a part has labels, `labelled_clips`.

@@ -1,6 +1,6 @@
 """Prepared datasets on disk: `pretext` (windows with pretext labels) and `speech` (utterances).
 
-`load` reads one; `sersl_jax.prepare` makes one.
+`load` opens one; `sersl_jax.prepare` makes one.
 """
 
 import os

@@ -57,7 +57,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         strict: bool = False,
         **kwargs: Any,
     ):
-        """`map_clips` runs the measurements (in order), `watch` sees every example pass.
+        """`map_clips` runs the measurements, in order; every example goes through `watch`.
 
         `stamp` goes into the metadata; `strict` refuses to leave a clip out.
         """
@@ -156,10 +156,10 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
         )
 
     def _log_download_bytes(self) -> None:
-        """Nothing is downloaded: TFDS need not say so."""
+        """Silences TFDS: nothing is downloaded."""
 
     def _log_download_done(self) -> None:
-        """`prepare` says what there is."""
+        """Silences TFDS: `prepare` reports what was made."""
 
     def create_info(self, features: dict[str, Any], **metadata: Any) -> tfds.core.DatasetInfo:
         """The dataset's description; `features` are those beside the sound's."""
@@ -201,14 +201,14 @@ def process_map(workers: int) -> Map:
 
 
 def count(bar: tqdm, examples: Iterator[Example]) -> Iterator[Example]:
-    """A `watch` that moves a progress bar."""
+    """A `watch` that advances a progress bar."""
     for example in examples:
         yield example
         bar.update()
 
 
 def duplicates(measured: list[Measured]) -> list[Entry]:
-    """A note for every clip whose sound is that of an earlier one, to the sample."""
+    """A note for every clip whose samples equal those of an earlier one."""
     first, lines = {}, []
     for clip in measured:
         if clip.path and clip.sha256 in first:

@@ -1,4 +1,4 @@
-"""Whether the dataset on disk is the one that is asked for, and whose turn it is to make it."""
+"""Whether the dataset on disk is the one that is asked for; and a lock for who makes it."""
 
 import fcntl
 import hashlib
@@ -85,7 +85,7 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lets one process at a time change the datasets in `folder`; clears up after a killed one."""
+    """Lets one process at a time change the datasets in `folder`; cleans up after a killed one."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
         try:

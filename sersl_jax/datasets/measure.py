@@ -30,7 +30,7 @@ _FULL_SCALE, _CLIPPED = 0.999, 0.01  # notes a clip with 1 % of its samples at f
 
 @dataclass(frozen=True)
 class Measured:
-    """What stays in memory of a clip: its scores, not its features, which are in `path`."""
+    """A measured clip in memory: its scores; its features stay on disk, in `path`."""
 
     clip: Clip
     path: Path | None = None  # None: the clip can't be used, `lines` say why

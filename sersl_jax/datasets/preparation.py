@@ -27,7 +27,7 @@ OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
 
 @dataclass(frozen=True)
 class How:
-    """What has no influence on the dataset: processes, or a Beam runner and its options."""
+    """How a dataset is made, which does not change it: processes, or Beam's runner and options."""
 
     workers: int
     strict: bool

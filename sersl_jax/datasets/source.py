@@ -93,7 +93,7 @@ def _emotions(module: ModuleType, clips: Sequence[Clip]) -> tuple[str, ...]:
 
 
 def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict[Path, str]:
-    """Tracks the faces of videos that have none; gives the videos that failed, and why."""
+    """Tracks faces in the videos without a track; returns the videos that failed, and why."""
     from sersl_jax.features.tracking import track_all
 
     videos = _untracked(clips)

@@ -25,7 +25,7 @@ _BINS = 40
 
 
 def write(folder: Path) -> dict[str, Any]:
-    """Writes the card of the dataset in `folder` beside it and gives its content."""
+    """Writes the label card of the dataset in `folder` into it and returns its content."""
     card = summarise(folder)
     files.write_text(folder / NAME, json.dumps(card, indent=1))
     return card
@@ -131,7 +131,7 @@ def _ledger(lines: list[ledger.Entry]) -> list[dict[str, Any]]:
 
 
 def _general(reason: str) -> str:
-    """The reason without what differs from clip to clip."""
+    """The reason without numbers and file names, which differ from clip to clip."""
     reason = re.sub(r"(same sound as) .*", r"\1 another clip", reason)
     reason = re.sub(r"[^\s:]*\.\w{2,4}: ", "", reason)
     return re.sub(r"\d+(\.\d+)?", "…", reason)

@@ -1,7 +1,7 @@
-"""Reference lines: without them nobody can tell whether a figure is good.
+"""Reference lines, to judge a run's figures by.
 
-`majority` says one class always, `crowd` is the raters who only heard the clip, `SVMS` are what a
-user would take instead of a network.
+`majority` always answers the most frequent class, `crowd` is the raters who only heard the clip,
+`SVMS` are what a user would take instead of a network.
 """
 
 from collections.abc import Mapping, Sequence

@@ -25,7 +25,7 @@ BLOCKS = ((1001, 1018), (1019, 1036), (1037, 1054), (1055, 1072), (1073, 1091))
 
 
 class LeakError(ValueError):
-    """A split whose test figures would mean nothing."""
+    """A split that would be tested on what was trained on."""
 
 
 def create_splits(

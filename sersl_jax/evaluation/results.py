@@ -55,7 +55,7 @@ def write(
         classes: class names; needed only where there are no `p_<class>` columns.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
-        base_config: what the report sets the config against.
+        base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
 
     Returns:

@@ -114,7 +114,7 @@ def _run(waveform: Float[np.ndarray, " samples"], pitch_window: float) -> np.nda
 
 @contextmanager
 def _borrow(pitch_window: float) -> Iterator["OpenSMILE"]:
-    """Lends a configured extractor to one thread at a time: configuring takes as long as 2 s."""
+    """Lends a configured extractor to one thread at a time, as configuring one takes up to 2 s."""
     try:
         smile = _POOL[pitch_window].pop()
     except IndexError:

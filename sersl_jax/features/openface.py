@@ -34,7 +34,7 @@ _NOT_NUMBERS = ["-nan(ind)", "nan(ind)", "-nan", "1.#QNAN", "-1.#IND", "1.#INF"]
 def read(path: str | Path) -> FaceTrack:
     """Reads an OpenFace CSV, of several faces the one that was tracked in most frames.
 
-    Taken in stride: spaces around names and values, no `face_id` (1.x), a last line cut short and
+    Accepted: spaces around names and values, no `face_id` (1.x), a last line cut short and
     "-nan(ind)" (such frames count as failed), frames without a row (failed too).
 
     Raises:

@@ -23,7 +23,7 @@ from sersl_jax.tasks import Task
 from sersl_jax.training.normaliser import Normaliser, from_frames
 
 _UNIT = {"llds": 64, "waveform": SAMPLE_RATE}  # about a second
-_MOST_UNITS, MOST_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
+_MAX_UNITS, MAX_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
 
 Weights = Mapping[str, Any]
 Answers = tuple[Float[np.ndarray, "pieces classes"], Float[np.ndarray, "pieces dim"]]
@@ -58,7 +58,7 @@ class Ensemble:
 
     @property
     def input_name(self) -> str:
-        """What the network hears: `llds` or `waveform`."""
+        """What the network takes: `llds` or `waveform`."""
         return self.config.model.input_name
 
     def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
@@ -127,14 +127,17 @@ class Ensemble:
 
 
 def _units(length: float) -> int:
-    """Lengths are rounded up to 1, 2, 3, 4, 6, 8, 12, 16, ... units: every one compiles for 2 s."""
+    """Rounds a length up to 1, 2, 3, 4, 6, 8, 12, 16, ... units, as each takes 2 s to compile."""
     steps = (2**power * factor for power in itertools.count() for factor in (2, 3))
     return 1 if length <= 1 else next(units for units in steps if units >= length)
 
 
 def _rows(units: int, available: int) -> int:
-    """Rows of a batch: one, or (to compile few shapes) as many as there may be of this length."""
-    return 1 if available == 1 else min(MOST_ROWS, max(_MOST_UNITS // units, 1))
+    """Size of a batch: 1 for a single input, else the largest allowed for its length.
+
+    Batches are filled up to that size, so that few shapes are compiled.
+    """
+    return 1 if available == 1 else min(MAX_ROWS, max(_MAX_UNITS // units, 1))
 
 
 def create_forward(info: Mapping[str, Any]) -> Forward:
@@ -180,11 +183,11 @@ def create_ensemble(weights: Weights, names: Sequence[str], info: Mapping[str, A
     if jax.default_backend() == "cpu":  # by default independent products run at once, more slowly
         options = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
     compiled = jax.jit(create_forward(info), compiler_options=options)
-    devices = jax.local_devices()[: math.gcd(jax.local_device_count(), MOST_ROWS)]
+    devices = jax.local_devices()[: math.gcd(jax.local_device_count(), MAX_ROWS)]
     mesh = jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 
     def forward(weights: Weights, inputs: Num[np.ndarray, "..."], lengths: Int[np.ndarray, " _"]):
-        """Rows are divided over the devices; one, or an odd number, goes to the first alone."""
+        """Divides a batch over the devices; one that does not divide goes to the first device."""
         if len(inputs) % len(devices):
             weights = jax.tree.map(lambda leaf: leaf.addressable_data(0), weights)
             return compiled(weights, inputs, lengths)

@@ -42,7 +42,7 @@ class Prediction:
 def answer(
     ensemble: Ensemble, chunk: Sequence[tuple[int, Piece | Exception, np.ndarray | None]]
 ) -> Iterator[tuple[int, Prediction | Exception]]:
-    """The network on a chunk of pieces; errors pass through in their place."""
+    """Predictions of a chunk of pieces, in order; where reading a piece failed, its error."""
     features = [x for _, _, x in chunk if x is not None]
     answers = iter(zip(*ensemble.run(features), strict=True)) if features else iter(())
     for number, piece, _ in chunk:

@@ -13,7 +13,7 @@ Result = TypeVar("Result")
 def map_ahead(
     pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], distance: int
 ) -> Iterator[Result]:
-    """`pool.map`, in order, that takes at most `distance` items before their results are used."""
+    """`pool.map`, in order, that starts at most `distance` items ahead of the results taken."""
     waiting: deque[Future[Result]] = deque()
     for item in items:
         waiting.append(pool.submit(function, item))

@@ -191,10 +191,10 @@ class Stream:
     normaliser: Normaliser | None = None
 
     def push(self, chunk: np.ndarray) -> list[Prediction]:
-        """Takes samples, mono, as they come; the predictions that they complete.
+        """Takes the next samples (mono); returns the predictions that they complete.
 
-        Each is of the last `window` s, or of what there is so far in the beginning (`end - start`
-        tells). From the first full window on they equal `Recognizer.timeline`'s.
+        Each is of the last `window` s; before there are so many, of all sound so far (see `end -
+        start`). From the first full window on they equal `Recognizer.timeline`'s.
         """
         if chunk.dtype.kind == "i":
             chunk = chunk / -float(np.iinfo(chunk.dtype).min)

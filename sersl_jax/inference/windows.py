@@ -34,7 +34,7 @@ class Piece:
 class Cutter:
     """Cuts sound that comes in chunks of any size into windows (s), as `segments.windows` does.
 
-    With `growing` the first windows end as early as the hop allows, and hold what there is so far.
+    With `growing` there are windows before the first full one; they hold all sound so far.
     Raises ValueError for a window shorter than a frame, or a hop that isn't positive.
     """
 
@@ -46,7 +46,7 @@ class Cutter:
     count: int = 0
 
     def __post_init__(self):
-        """Counts in samples, so that rounding moves no window."""
+        """Converts seconds to samples, so that rounding moves no window."""
         if not (self.window >= FRAME_SIZE and self.hop * SAMPLE_RATE >= 1):
             raise ValueError(
                 f"window={self.window} s must be at least {FRAME_SIZE} s, hop={self.hop} s positive"

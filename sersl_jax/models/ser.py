@@ -128,7 +128,7 @@ class SerNet(nn.Module):
         lengths: Int[Array, " batch"],
         key: PRNGKeyArray | None,
     ) -> Float[Array, "batch dim"]:
-        """One vector a sequence; rows of no frames give finite values that mean nothing."""
+        """One vector a sequence; empty sequences give finite, meaningless values."""
         keys = (None, None) if key is None else jax.random.split(key)
         x, mask = self.embed(inputs, lengths, keys[0])
         return POOLING[self.pooling](self.encoder(x, mask, keys[1]), mask)

@@ -57,7 +57,7 @@ def figure(title: str, picture: str, caption: str, legend: Mapping[str, str] | N
 
 
 def cards(values: Mapping[str, tuple[str, Sequence[str]]]) -> str:
-    """Large numbers: name -> (number, what it is set against, a line each)."""
+    """Large numbers: name -> (number, lines below it that compare it)."""
     items = "".join(
         f"<li><span>{escape(name)}</span><b>{escape(number)}</b>"
         + "".join(f"<small>{escape(fact)}</small>" for fact in facts)
@@ -97,7 +97,7 @@ def cell(text: str) -> str:
 
 
 def details(summary: str, content: str) -> str:
-    """What only some want to see."""
+    """A section that is closed until it is clicked."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>" if content else ""
 
 

@@ -20,8 +20,8 @@ _WEIGHTS = {"alpha": "alpha, of what comes in", "beta": "beta, of what is added"
 
 
 @dataclass(frozen=True)
-class Member:
-    """One member's rows of `metrics.jsonl`, an epoch each, in order."""
+class Curves:
+    """One member's rows of `metrics.jsonl`, one an epoch, in order."""
 
     rows: list[dict[str, Any]]
 
@@ -61,10 +61,10 @@ def sections(path: Path) -> list[str]:
     return [_stage(stage, stages[stage]) for stage in order]
 
 
-def read(path: Path) -> dict[str, list[Member]]:
-    """Members of each stage, known by name: splits trained one after the other all have number 0.
+def read(path: Path) -> dict[str, list[Curves]]:
+    """The members of each stage, told apart by name, as splits trained in turn all have number 0.
 
-    An epoch that was trained again after an interruption stands twice: the later row counts.
+    An epoch that was trained again after an interruption has two rows: the later one counts.
     """
     rows: dict[str, dict[str, dict[int, dict]]] = {}
     for line in path.read_text().splitlines():
@@ -72,12 +72,12 @@ def read(path: Path) -> dict[str, list[Member]]:
         name = str(row.get("name", row["member"]))
         rows.setdefault(row["stage"], {}).setdefault(name, {})[row["epoch"]] = row
     return {
-        stage: [Member([by_epoch[e] for e in sorted(by_epoch)]) for by_epoch in members.values()]
+        stage: [Curves([by_epoch[e] for e in sorted(by_epoch)]) for by_epoch in members.values()]
         for stage, members in rows.items()
     }
 
 
-def _stage(stage: str, members: Sequence[Member]) -> str:
+def _stage(stage: str, members: Sequence[Curves]) -> str:
     keys = set(members[0].rows[-1])
     shown = [_losses(members), _accuracies(members, sorted(keys))]
     shown += [_weights(members, [name for name in _WEIGHTS if name in keys])]
@@ -87,7 +87,7 @@ def _stage(stage: str, members: Sequence[Member]) -> str:
     return html.section(title, _told(members), html.figures(*shown), _each(members))
 
 
-def _told(members: Sequence[Member]) -> str:
+def _told(members: Sequence[Curves]) -> str:
     epochs = [int(member.values("epoch")[-1]) for member in members]
     chosen = [int(member.values("epoch")[member.chosen]) for member in members]
     rates = np.concatenate([member.values("examples_per_second") for member in members])
@@ -102,7 +102,7 @@ def _told(members: Sequence[Member]) -> str:
     return html.note(", ".join(facts) + ".")
 
 
-def _losses(members: Sequence[Member]) -> str:
+def _losses(members: Sequence[Curves]) -> str:
     style = "faint" if len(members) > 1 else ""
     lines = [member.line("train/loss", f"{member.name}, training", 1, style) for member in members]
     lines += [
@@ -116,7 +116,7 @@ def _losses(members: Sequence[Member]) -> str:
     return html.figure("Loss", picture, caption, legend)
 
 
-def _accuracies(members: Sequence[Member], keys: Sequence[str]) -> str:
+def _accuracies(members: Sequence[Curves], keys: Sequence[str]) -> str:
     """Validation accuracy of every task against its majority class, mean of the members."""
     tasks = [found[1] for key in keys if (found := _ACCURACY.fullmatch(key))]
     lines, rows = [], []
@@ -146,7 +146,7 @@ def _accuracies(members: Sequence[Member], keys: Sequence[str]) -> str:
     return html.figure("Accuracy of each task", picture + table, caption, legend)
 
 
-def _gain(members: Sequence[Member], accuracy: str, majority: str) -> list[str]:
+def _gain(members: Sequence[Curves], accuracy: str, majority: str) -> list[str]:
     """Accuracy, majority class and their difference at the chosen epoch, mean of the members."""
     found = [[m.values(key)[m.chosen] for m in members] for key in (accuracy, majority)]
     reached, base = (100 * float(np.mean(values)) for values in found)
@@ -154,7 +154,7 @@ def _gain(members: Sequence[Member], accuracy: str, majority: str) -> list[str]:
     return [f"{reached:.1f}", *(["—", "—"] if np.isnan(base) else known)]
 
 
-def _weights(members: Sequence[Member], names: Sequence[str]) -> str:
+def _weights(members: Sequence[Curves], names: Sequence[str]) -> str:
     """Residual weights of each layer over the epochs, mean of the members."""
     lines = {name: _list_lines(members, name, "layer") for name in names}
     pictures = [
@@ -169,7 +169,7 @@ def _weights(members: Sequence[Member], names: Sequence[str]) -> str:
     return shown if lines else ""
 
 
-def _perplexity(members: Sequence[Member], keys: Sequence[str]) -> str:
+def _perplexity(members: Sequence[Curves], keys: Sequence[str]) -> str:
     lines = [_mean_line(members, key, f"group {k}", k % 8) for k, key in enumerate(keys, start=1)]
     picture = charts.plot(
         lines, label="Codebook perplexity", x_label="epoch", y_label="entries in use", whole=True
@@ -178,7 +178,7 @@ def _perplexity(members: Sequence[Member], keys: Sequence[str]) -> str:
     return html.figure("Codebook", picture, caption, {x.name: f"c{x.color}" for x in lines})
 
 
-def _each(members: Sequence[Member]) -> str:
+def _each(members: Sequence[Curves]) -> str:
     """A small picture of each member, where there are several."""
     small = []
     for member in members if len(members) > 1 else ():
@@ -195,7 +195,7 @@ def _each(members: Sequence[Member]) -> str:
 
 
 def _mean_line(
-    members: Sequence[Member], key: str, name: str, color: int, style: str = ""
+    members: Sequence[Curves], key: str, name: str, color: int, style: str = ""
 ) -> charts.Line:
     length = min(len(member.rows) for member in members)
     means = np.mean([member.values(key)[:length] for member in members], axis=0)
@@ -203,7 +203,7 @@ def _mean_line(
     return charts.Line(name, epochs.tolist(), means.tolist(), color, style)
 
 
-def _list_lines(members: Sequence[Member], key: str, what: str) -> list[charts.Line]:
+def _list_lines(members: Sequence[Curves], key: str, what: str) -> list[charts.Line]:
     """A line for each entry of a list, mean of the members."""
     length = min(len(member.rows) for member in members)
     means = np.mean([member.lists(key)[:length] for member in members], axis=0)

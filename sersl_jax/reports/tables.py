@@ -32,7 +32,7 @@ def percent(value: float | None, deviation: float | None = None) -> str:
 
 
 def p_value(p: float) -> str:
-    """Three decimals; what is smaller is said to be smaller."""
+    """Three decimals; "<0.001" below that."""
     return "—" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

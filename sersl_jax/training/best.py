@@ -27,8 +27,8 @@ class Choice:
 
     Attributes:
       select: the validation metric: loss, or the macro_f1 or accuracy of the only task.
-      patience: a member's training counts no more after so many epochs without a better one ("early
-        stopping criterion based on the development loss", Sec. 4.3); 0: it always counts.
+      patience: epochs without a better one after which a member's best epoch is final, even if
+        other members still train ("early stopping", Sec. 4.3); 0: never before the last epoch.
     """
 
     select: str = "loss"

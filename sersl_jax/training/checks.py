@@ -1,4 +1,4 @@
-"""What a config names and this machine may lack: looked for before anything is prepared."""
+"""Checks, before anything is prepared, that what a config names exists on this machine."""
 
 from pathlib import Path
 

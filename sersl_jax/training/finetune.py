@@ -139,7 +139,7 @@ class Recognition:
         return trainer.program
 
     def add_lines(self, group: Group) -> None:
-        """The SVMs on the group's splits, where they are not there (an older run has fewer)."""
+        """Adds the SVMs that a group of an older run lacks."""
         if jax.process_index() or group.has_lines(baselines.SVMS) or self.functionals is None:
             return
         columns = self.clips.drop(columns=["example", "sha256"])
@@ -223,7 +223,7 @@ _BYTES_PER_FRAME = 220_000
 
 
 def _parallel_members(config: Config, dataset: Dataset) -> int:
-    """As many as fit into memory; on a CPU, one a device."""
+    """Splits that are trained at once: as many as fit into memory; on a CPU, one a device."""
     if jax.default_backend() == "cpu":
         return jax.device_count()
     frames = int(dataset.lengths.max()) * config.finetune.batch_size
@@ -231,7 +231,7 @@ def _parallel_members(config: Config, dataset: Dataset) -> int:
 
 
 def _model(config: Config) -> ModelConfig:
-    """Without a gradient into frozen convolutions, which saves their backward pass."""
+    """The network's fields; frozen convolutions get no gradient, to save their backward pass."""
     model = config.model
     if "embed/extractor" not in config.finetune.freeze:
         return model

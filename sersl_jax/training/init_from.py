@@ -57,7 +57,7 @@ class Start:
 
 
 def read_start(config: Config, workdir: Path, method: str) -> Start | None:
-    """What to start from; None for a fresh start.
+    """The model that `config.finetune.init_from` names; None where it is empty.
 
     Raises ValueError where it is not trained to its end yet, or holds several methods but not
     `method`.

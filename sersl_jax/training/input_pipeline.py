@@ -47,7 +47,7 @@ def plan_epoch(
 
     Lengths are rounded up to multiples of `bucket` (or to the longest). A member's batches depend
     on its own examples and generator alone, and their order on `order` alone, so that a member gets
-    the same result with others as alone. Without generators: no shuffling (evaluation).
+    the same result as if it were trained alone. Without generators: no shuffling (evaluation).
     """
     batches = []
     for number, examples in enumerate(members):
@@ -137,7 +137,7 @@ class Storage:
         return (x - own.mean) / own.std
 
     def relative(self, normaliser: Normaliser) -> Normaliser:
-        """The normaliser that gives the same when applied to inputs as they are kept."""
+        """`normaliser` for inputs as they are kept, which are normalised already."""
         if self.scope != "train":
             return normaliser
         mean = (normaliser.mean - self.base.mean) / self.base.std

@@ -1,4 +1,4 @@
-"""What both stages share: datasets to inputs, and what a checkpoint tells of them."""
+"""What both stages share: opening a dataset, its inputs, and what a checkpoint says of them."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def _check_pitch_window(dataset: Dataset, wanted: float) -> None:
 def create_inputs(
     config: Config, dataset: Dataset, statistics: SpeakerStatistics
 ) -> tuple[Storage, Resident | None]:
-    """How inputs are kept, and all of them in memory where they fit (`config.data.residency`)."""
+    """How inputs are kept; and all of them, to put on the device, or None to stream from disk."""
     data = config.data
     storage = create_storage(dataset, statistics, data.dtype, data.normalise)
     total = int(dataset.lengths.sum(dtype=np.int64))

@@ -73,7 +73,7 @@ def _out_of_memory(trainer: Trainer) -> str:
 
 
 class _Loop:
-    """Where a training stands, and how it goes on."""
+    """A training in progress: its state, its position (epoch and step), and what is left to do."""
 
     def __init__(self, trainer: Trainer, checkpoints: Checkpoints, workdir: Path):
         training = self.training = trainer.training
@@ -103,7 +103,7 @@ class _Loop:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are trained, or no member counts any more (`patience`)."""
+        """Whether all epochs are trained, or `patience` has stopped every member."""
         if self.step:
             return False
         patience = self.training.stage_of(self.trainer.config).patience
@@ -133,7 +133,7 @@ class _Loop:
             self._save_if_due()
 
     def finish_epoch(self) -> None:
-        """Validates, keeps the best, lowers the learning rate on a plateau, writes the records."""
+        """Validates, keeps the best parameters, lowers the rate on a plateau, writes metrics."""
         trainer, training = self.trainer, self.training
         seconds, steps = time.monotonic() - self.start_time, self.step - self.first
         totals = trainer.totals(self.state.chosen, training.validation)
@@ -183,7 +183,7 @@ class _Loop:
             )
 
     def close(self) -> None:
-        """Ends records and progress bar; hands SIGTERM back."""
+        """Closes files and progress bar; restores the handler of SIGTERM."""
         self.bar.close()
         self.metric_writer.close()
         self.checkpoints.close()

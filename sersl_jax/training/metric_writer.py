@@ -1,4 +1,4 @@
-"""What a training says while it runs: `metrics.jsonl`, TensorBoard events, a progress bar."""
+"""Metrics of each epoch, written while a training runs: `metrics.jsonl`, TensorBoard events."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class MetricWriter:
     """One row per stage, member and epoch; only the first process writes."""
 
     def __init__(self, workdir: Path, stage: str, names: Sequence[str], epoch: int):
-        """Opens the records to go on after `epoch`; rows beyond it are of a run cut off."""
+        """Opens the files to append after `epoch`; later rows are of a run cut off, and dropped."""
         self._path = workdir / "metrics.jsonl"
         self._writes = jax.process_index() == 0
         if not self._writes:

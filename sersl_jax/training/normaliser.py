@@ -80,7 +80,10 @@ class SpeakerStatistics:
 
 
 def speaker_statistics(dataset: "Dataset") -> SpeakerStatistics:
-    """One pass over all inputs, in float64, holding one at a time; waveforms keep their level."""
+    """Sums over all inputs, in float64, one input in memory at a time.
+
+    Waveforms are not normalised: theirs are the sums of mean 0 and SD 1.
+    """
     count, total, squares = {}, {}, {}
     for index, speaker in enumerate(dataset.speaker_ids):
         raw = dataset.input_name == "waveform"

@@ -1,4 +1,4 @@
-"""What is minimised: pure functions of parameters, a batch and a key, for `train.py`'s loop."""
+"""What is minimised: pure functions of parameters, a batch and a key, for the loop in `loop.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ class Objective(Protocol):
         ...
 
     def warning(self, means: Mapping[str, Any]) -> str | None:
-        """What the user should know of an epoch's mean metrics, if anything."""
+        """What to warn the user of after an epoch with these mean metrics; None: nothing."""
         ...
 
 
@@ -137,7 +137,7 @@ class Multitask:
         return logits, sown.get("measured", {})
 
     def warning(self, means: Mapping[str, Any]) -> str | None:
-        """Nothing can go wrong silently here."""
+        """None: a cross-entropy that does not fall is plain to see."""
         return None
 
     def scores(self, means: Means, weights: Weights) -> dict[str, Float[Array, ""]]:

@@ -10,15 +10,15 @@ PATIENCE = 8.0  # seconds
 
 
 class Termination:
-    """A wish to save and exit, which the training loop looks for between dispatches.
+    """Notes SIGTERM; the training loop looks between dispatches, saves and exits.
 
     Python handles signals between its own instructions only, and XLA may compile for half a minute
-    in one of them. So where the loop does not come to its end in `PATIENCE`, a thread ends the
-    process; the latest checkpoint stays, and what came after it is trained again.
+    in one of them. So if the loop has not exited after `PATIENCE`, a thread ends the process; what
+    came after the latest checkpoint is then trained again.
     """
 
     def __init__(self):
-        """Takes SIGTERM over (main thread only)."""
+        """Installs the handler of SIGTERM (main thread only)."""
         self.requested = False
         self._closed = threading.Event()
         self._receiver, self._sender = socket.socketpair()
@@ -36,7 +36,7 @@ class Termination:
                 os._exit(EXIT_CODE)
 
     def close(self) -> None:
-        """Hands SIGTERM back."""
+        """Restores the previous handler of SIGTERM."""
         if not self._closed.is_set():
             self._closed.set()
             signal.set_wakeup_fd(self._wakeup)

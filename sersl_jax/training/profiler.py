@@ -27,7 +27,7 @@ def tracing(directory: Path | None) -> Iterator[None]:
         tqdm.write(f"{milliseconds:10.1f} ms  {name}")
 
 
-def breakdown(directory: Path, most: int = 12) -> list[tuple[float, str]]:
+def breakdown(directory: Path, max_rows: int = 12) -> list[tuple[float, str]]:
     """The kinds of operation that took longest in the newest trace, in ms summed over threads."""
     traces = sorted(directory.rglob("*.trace.json.gz"), key=lambda path: path.stat().st_mtime)
     events = json.loads(gzip.decompress(traces[-1].read_bytes()))["traceEvents"]
@@ -35,4 +35,4 @@ def breakdown(directory: Path, most: int = 12) -> list[tuple[float, str]]:
     for event in events:
         if event.get("ph") == "X" and "hlo_op" in event.get("args", {}):
             total[event["name"].rstrip("0123456789.").replace("_", " ")] += event["dur"] / 1e3
-    return [(milliseconds, name) for name, milliseconds in total.most_common(most)]
+    return [(milliseconds, name) for name, milliseconds in total.most_common(max_rows)]

@@ -56,7 +56,7 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Steps:
-    """What `Program` compiles. Public methods take all members, the others one.
+    """The functions that `Program` compiles. Public methods take all members, private ones one.
 
     Attributes:
       objective: what is minimised.
@@ -84,7 +84,7 @@ class Steps:
     def run_steps(
         self, state: TrainState, member: Member, data: Resident | None, xs: Any, count, size: int
     ) -> tuple[TrainState, Float[Array, " members"]]:
-        """`count` of the steps in `xs`; the state after them and the mean losses."""
+        """Trains for the first `count` steps of `xs`; returns the state and the mean losses."""
 
         def body(number, carry):
             state, losses = carry
@@ -208,7 +208,7 @@ def _reduce(
 def _over_members(
     function: Callable, carry: Any, member: Member, data: Resident | None, xs: Any, size: int
 ) -> Any:
-    """A member's function on all, on the batches that `data` and indices (or `xs` alone) are."""
+    """Applies a function of one member to all; `xs` are batches, or indices into `data`."""
     if data is not None:
         xs = jax.vmap(lambda indices: data.gather(indices, size))(xs)
     return jax.vmap(function)(carry, member, xs)

@@ -136,7 +136,7 @@ def _rows(
 
 
 def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndarray, "clips _"]:
-    """A single logit as two, of which softmax gives the same probabilities."""
+    """A single logit as two, whose softmax gives the same probabilities."""
     return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
 
 

@@ -32,7 +32,7 @@ _MEMBERS = flags.DEFINE_integer("members", 3, "Members, without a run.")
 
 
 def main(_) -> None:
-    sharding.use_cores(ensemble.MOST_ROWS)
+    sharding.use_cores(ensemble.MAX_ROWS)
     with tempfile.TemporaryDirectory() as folder:
         run = _CHECKPOINT.value or _paper_run(Path(folder))
         clips = _find_clips(Path(folder))
