@@ -37,7 +37,7 @@ def create(run: runs.Run) -> str:
         _results(run),
         run_clips.classes(run),
         run_clips.speakers(run),
-        *run_curves.sections(run.path / "metrics.jsonl"),
+        *run_curves.sections(run.path / "metrics.jsonl", saved["config"]),
         run_clips.hardest(run),
         _setting(run),
     ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ class Curves:
     """One member's rows of `metrics.jsonl`, one an epoch, in order."""
 
     rows: list[dict[str, Any]]
+    select: str = "loss"  # `config.finetune.select`
+    patience: int = 0
 
     @property
     def name(self) -> str:
@@ -40,9 +42,23 @@ class Curves:
 
     @cached_property
     def chosen(self) -> int:
-        """Index of the epoch with the lowest validation loss; the last without any."""
-        losses = self.values("validation/loss")
-        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else len(losses) - 1
+        """Index of the epoch that was kept, as `training.best` chooses it; else of the last one."""
+        if self.select == "loss":
+            values = self.values("validation/loss")
+        else:
+            values = -self.values(f"validation/{self.select}_emotion")
+        best, lowest = -1, np.inf
+        for epoch, value in enumerate(values):
+            if value < lowest and not (self.patience and epoch - best > self.patience):
+                best, lowest = epoch, value
+        return best if best >= 0 else len(values) - 1
+
+    @property
+    def reason(self) -> str:
+        """What made `chosen` the best."""
+        if self.select == "loss":
+            return "the lowest validation loss"
+        return f"the highest validation {self.select.replace('_', ' ')}"
 
     def line(
         self, key: str, name: str, color: int, style: str = "", dot: bool = False
@@ -54,14 +70,14 @@ class Curves:
         )
 
 
-def sections(path: Path) -> list[str]:
-    """One section a stage; none where there is no file."""
-    stages = read(path) if path.is_file() else {}
+def sections(path: Path, config: Mapping[str, Any]) -> list[str]:
+    """One section a stage of `config`; none where there is no file."""
+    stages = read(path, config) if path.is_file() else {}
     order = sorted(stages, key=lambda stage: (stage == "finetune", stage))
     return [_stage(stage, stages[stage]) for stage in order]
 
 
-def read(path: Path) -> dict[str, list[Curves]]:
+def read(path: Path, config: Mapping[str, Any]) -> dict[str, list[Curves]]:
     """The members of each stage, told apart by name, as splits trained in turn all have number 0.
 
     An epoch that was trained again after an interruption has two rows: the later one counts.
@@ -72,9 +88,16 @@ def read(path: Path) -> dict[str, list[Curves]]:
         name = str(row.get("name", row["member"]))
         rows.setdefault(row["stage"], {}).setdefault(name, {})[row["epoch"]] = row
     return {
-        stage: [Curves([by_epoch[e] for e in sorted(by_epoch)]) for by_epoch in members.values()]
+        stage: [
+            Curves([by_epoch[e] for e in sorted(by_epoch)], *_choice(config.get(stage, {})))
+            for by_epoch in members.values()
+        ]
         for stage, members in rows.items()
     }
+
+
+def _choice(stage: Mapping[str, Any]) -> tuple[str, int]:
+    return stage.get("select", "loss"), stage.get("patience", 0)
 
 
 def _stage(stage: str, members: Sequence[Curves]) -> str:
@@ -95,7 +118,7 @@ def _told(members: Sequence[Curves]) -> str:
     facts = [
         f"{number} models" if number > 1 else "One model",
         f"{_range(epochs)} epochs",
-        f"epoch {_range(chosen)} chosen by validation loss",
+        f"epoch {_range(chosen)} chosen: {members[0].reason}",
     ]
     if np.isfinite(rates).any():
         facts.append(f"{np.nanmedian(rates):,.0f} examples a second")
@@ -111,7 +134,7 @@ def _losses(members: Sequence[Curves]) -> str:
     ]
     picture = charts.plot(lines, label="Loss by epoch", x_label="epoch", y_label="loss", whole=True)
     what = "A line a model; its dot" if len(members) > 1 else "The dot"
-    caption = f"{what} is the chosen epoch: the lowest validation loss."
+    caption = f"{what} is the chosen epoch: {members[0].reason}."
     legend = {"training": "c1", "validation": "c0", "chosen": "round c0"}
     return html.figure("Loss", picture, caption, legend)
 

@@ -173,7 +173,7 @@ def test_an_epoch_trained_again_counts_once(tmp_path):
             for e, loss in rows
         )
     )
-    (member,) = run_curves.read(path)["finetune"]
+    (member,) = run_curves.read(path, {})["finetune"]
     assert member.values("validation/loss")[:2].tolist() == [0.9, 0.7]
     assert member.chosen == 1
 
@@ -183,23 +183,48 @@ def test_the_perplexity_of_the_codebooks_is_shown(tmp_path):
     row = {"stage": "pretrain", "member": 0, "name": "wav2vec2", "epoch": 1}
     row |= {"train/loss": 1.0, "validation/loss": 1.0}
     path.write_text(json.dumps(row) + "\n")
-    assert "Codebook" not in "".join(run_curves.sections(path))
+    assert "Codebook" not in "".join(run_curves.sections(path, {}))
     names = objectives_wav2vec2.create_wav2vec2(
         create(wav2vec2.get_config()).model, "float32"
     ).metrics
     row |= {f"validation/{name}": 200.0 for name in names}
     path.write_text(json.dumps(row) + "\n")
-    (section,) = run_curves.sections(path)
+    (section,) = run_curves.sections(path, {})
     assert "Perplexity of the quantiser" in section
     assert "group 1" in section
     assert "group 2" in section
+
+
+@pytest.mark.parametrize(
+    ("stage", "chosen", "said"),
+    [
+        ({}, 4, "the lowest validation loss"),
+        ({"patience": 1}, 0, "the lowest validation loss"),
+        ({"patience": 2}, 4, "the lowest validation loss"),
+        ({"select": "macro_f1"}, 1, "the highest validation macro f1"),
+    ],
+)
+def test_the_marked_epoch_is_the_one_that_training_kept(tmp_path, stage, chosen, said):
+    path = tmp_path / "metrics.jsonl"
+    losses, scores = (0.5, 0.6, 0.55, 0.7, 0.4), (0.1, 0.9, 0.2, 0.3, 0.4)
+    if stage.get("patience") == 2:
+        losses = (0.5, 0.6, 0.45, 0.7, 0.4)
+    rows = [
+        {"stage": "finetune", "member": 0, "epoch": number, "train/loss": 1.0}
+        | {"validation/loss": loss, "validation/macro_f1_emotion": score}
+        for number, (loss, score) in enumerate(zip(losses, scores, strict=True), start=1)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (member,) = run_curves.read(path, {"finetune": stage})["finetune"]
+    assert member.chosen == chosen
+    assert said in run_curves.sections(path, {"finetune": stage})[0]
 
 
 def test_splits_trained_one_after_the_other_are_apart(tmp_path):
     path = tmp_path / "metrics.jsonl"
     rows = [{"stage": "finetune", "member": 0, "name": name, "epoch": 1} for name in ("0", "1")]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert [member.name for member in run_curves.read(path)["finetune"]] == ["0", "1"]
+    assert [member.name for member in run_curves.read(path, {})["finetune"]] == ["0", "1"]
 
 
 def test_an_empty_section_is_not_there():
