@@ -5,11 +5,13 @@ import json
 
 import pytest
 
-from configs import ssl1, wav2vec2
+from configs import ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
+from sersl_jax import methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
 from tests.trained_run import trained_run
 
+ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
 WRONG = {
     "name": ("", "is empty"),
     "seed": (-1, "should be greater than or equal to 0"),
@@ -204,3 +206,20 @@ def test_a_run_of_a_later_version_is_said_to_be_one(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(stored))
     with pytest.raises(ValueError, match=r"config.json was written by another .* config.quantum=1"):
         experiment.claim(tmp_path, create(ssl1.get_config()))
+
+
+@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize("argument", ["demo", "paper"])
+def test_every_config_is_a_diff_of_the_defaults(row, argument):
+    config = row.get_config(argument)
+    known = methods.defaults(argument).to_dict()
+    given = config.to_dict()
+    given["pretrain"]["members"] = {}
+    assert same_keys(known, given)
+    assert config.name == row.__name__.split(".")[-1]
+
+
+def same_keys(one, other):
+    if not isinstance(one, dict):
+        return True
+    return one.keys() == other.keys() and all(same_keys(one[k], other[k]) for k in one)

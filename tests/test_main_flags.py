@@ -1,0 +1,65 @@
+"""What `main` says of wrong flags and fields, before it does anything."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--config=configs/ssl1.py", "--config.finetune.nmu_splits=3"], "nmu_splits"),
+        (["--config=configs/ssl1.py", "--config.finetune.num_splits=x"], "num_splits"),
+        (["--config=configs/nothing.py"], "configs/nothing.py"),
+        (["--config=configs/nothing.py", "--config.seed=1"], "configs/nothing.py"),
+        (["--config=configs/ssl1.py:papr"], "config argument 'papr' is neither demo nor paper"),
+        (["--config=configs/ssl1.py", "--nonsense=1"], "nonsense"),
+        (["--config=configs/ssl1.py", "--config.stages=('finetun',)"], "config.stages.0='finetun'"),
+        (["--config=configs/ssl1.py:paper", "--config.finetune.epochs=0"], "finetune.epochs=0"),
+        (["--config", "configs/ssl1.py", "--config.data.dtype=float16"], "data.dtype='float16'"),
+        ([], "--config is missing"),
+    ],
+)
+def test_a_wrong_flag_is_one_line_without_a_traceback(arguments, said):
+    done = start_main(*arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_config_with_a_space_from_another_directory(tmp_path):
+    for argument in ("", ":paper"):
+        field = "--config.pretrain.batch_size=0"  # so that it ends once the config is read
+        done = start_main(
+            "--config", f"{REPOSITORY}/configs/ssl1.py{argument}", field, cwd=tmp_path
+        )
+        assert "error: config.pretrain.batch_size=0 should be" in done.stderr
+
+
+def test_a_wrong_method_is_named_before_anything_is_prepared(tmp_path):
+    config = tmp_path / "own.py"
+    config.write_text(
+        "from sersl_jax import methods\n"
+        "def get_config(argument='demo'):\n"
+        "    config = methods.defaults(argument)\n"
+        "    config.name = 'own'\n"
+        "    config.pretrain.members = {'own': {'nrg': 1.0}}\n"
+        "    return config\n"
+    )
+    data_dir = f"--config.data.data_dir={tmp_path}/data"
+    done = start_main(f"--config={config}", data_dir, cwd=tmp_path)
+    assert "error: config.pretrain.members.own names nrg: take some of energy" in done.stderr
+    assert list(tmp_path.iterdir()) == [config]
+
+
+def start_main(*arguments, cwd=REPOSITORY):
+    whole = [sys.executable, "-m", "sersl_jax.main", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        whole, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
