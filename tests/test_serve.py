@@ -11,7 +11,7 @@ import httpx
 
 import sersl_jax
 from sersl_jax import serve
-from tests.trained_run import CLASSES, babble, trained_run, write_wav
+from tests.trained_run import CLASSES, babble, config, trained_run, write_run, write_wav
 
 MEGABYTES, SECONDS = 1, 8.0
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -53,6 +53,18 @@ def test_analysis_gives_probabilities_notes_a_picture_and_a_table(analysis, tmp_
     assert [row["start"] for row in rows] == ["0.0", "0.5", "1.0", "1.5", "2.0"]
     silent = write_wav(tmp_path / "silent.wav", np.zeros(3000))
     assert analysis(str(silent))[1] == "**Take care:** the recording is silent."
+
+
+def test_a_recording_counts_as_all_clips_of_its_speaker(tmp_path):
+    chosen = config()
+    chosen.data.normalise = "speaker"
+    recognizer = sersl_jax.load(write_run(tmp_path / "run", chosen, ("0",)))
+    analysis = serve.Analysis(recognizer, SECONDS, tmp_path)
+    assert "normalised together; here a recording is normalised by itself" in analysis.description
+    probabilities, notes, _, _ = analysis(str(write_wav(tmp_path / "a.wav", babble(2.0))))
+    own = recognizer.speaker_normaliser([tmp_path / "a.wav"])
+    assert probabilities == recognizer.predict(tmp_path / "a.wav", normaliser=own).probabilities
+    assert notes == ""
 
 
 def test_recordings_that_cannot_be_used_are_told_without_their_folder(analysis, tmp_path):
