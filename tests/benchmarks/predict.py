@@ -19,7 +19,7 @@ import soundfile
 from absl import app, flags
 
 import sersl_jax
-from sersl_jax import sharding
+from sersl_jax import methods, sharding
 from sersl_jax.features import audio
 from sersl_jax.inference import ensemble
 from sersl_jax.inference.recognizer import Recognizer

@@ -33,11 +33,12 @@ def time_jax(args: argparse.Namespace, context: str, waveforms: np.ndarray) -> f
     objective = benchmark.create_objective(args, context)
     optimizer = optax.adam(1e-4)
     batch = benchmark.as_batch(jnp.asarray(waveforms))
+    weights = jax.tree.map(jnp.float32, WEIGHTS)
 
     @benchmark.jit
     def update(params, state, key):
         def loss(params):
-            return objective.loss(params, batch, WEIGHTS, key, jnp.int32(0))[0]
+            return objective.loss(params, batch, weights, key, jnp.int32(0))[0]
 
         updates, state = optimizer.update(jax.grad(loss)(params), state)
         return optax.apply_updates(params, updates), state
