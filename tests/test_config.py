@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from configs import ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
+from configs import best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
 from sersl_jax import methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
@@ -123,9 +123,12 @@ def test_fine_tuning_without_any_pre_training_is_named(tmp_path):
         experiment.run(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("path", ["embed", "encoder/stack1", "head_emotion"])
-def test_parameters_that_are_there_may_be_frozen(path, tmp_path):
-    config = changed("finetune.freeze", (path,))
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(ssl1, "embed"), (ssl1, "encoder/stack1"), (ssl1, "head_emotion"), (best, "embed")],
+)
+def test_parameters_that_are_there_may_be_frozen(method, path, tmp_path):
+    config = changed("finetune.freeze", (path,), method.get_config())
     config["finetune"]["init_from"] = str(trained_run())
     checks.check_finetune(create(config), tmp_path)
 

@@ -93,7 +93,7 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
 def _check_scope(directory: Path, stored: Mapping[str, Any], config: Config) -> None:
     """Refuses a model whose inputs were normalised otherwise."""
     there = stored["data"].get("normalise", "train")
-    if config.model.embed == "llds" and there != config.data.normalise:
+    if config.model.input_name == "llds" and there != config.data.normalise:
         raise ValueError(
             f"{directory} was trained with config.data.normalise={there}, not "
             f"{config.data.normalise}: take the same"

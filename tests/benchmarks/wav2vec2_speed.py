@@ -7,6 +7,7 @@ this package with the paper's context network.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 
@@ -92,6 +93,12 @@ def main(args: argparse.Namespace) -> None:
     waveforms = rng.normal(scale=3_000, size=shape).astype(np.int16)
     theirs = time_torch(args, waveforms)
     print(f"transformers (PyTorch): {theirs * 1e3:.0f} ms a step of {args.batch} x 2 s", flush=True)
+    figures = {}
     for context in ("base", "paper"):
         ours = time_jax(args, context, waveforms)
+        figures[f"wav2vec 2.0 step, transformers' time over ours, context {context}"] = (
+            theirs / ours
+        )
         print(f"sersl_jax, {context}: {ours * 1e3:.0f} ms, {theirs / ours:.2f} x", flush=True)
+    if args.json:
+        args.json.write_text(json.dumps(figures))
