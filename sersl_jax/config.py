@@ -90,8 +90,8 @@ class StageConfig(Checked):
     dataset: str
     source: Free[str] = ""  # raw corpus; "": prepared already (or embedded)
     epochs: Count
-    steps: Natural = 0  # 0: by epochs; else of the member with most batches
-    patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
+    steps: Natural = 0  # instead of epochs, of the member with most batches; 0: by epochs
+    patience: Natural = 0  # a member stops after so many epochs without a better one; 0: never
     batch_size: Count = 32  # Sec. 4.3
     optimizer: OptimizerConfig = OptimizerConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -161,7 +161,7 @@ class Config(Checked):
     stages: Free[tuple[Literal["pretrain", "finetune"], ...]] = ("pretrain", "finetune")
     # Of products; bfloat16 keeps parameters, softmax and loss in float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    profile: Free[bool] = False  # --profile: a trace of one dispatch of each training
+    profile: Free[bool] = False  # --profile: a trace of one group of steps of each training
     checkpoint_seconds: Free[NotNegative] = 60.0  # at most this much work is lost
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = DataConfig()

@@ -1,4 +1,4 @@
-"""`predictions.csv` and `results.json`: what a finished run leaves for others to rely on."""
+"""`predictions.csv` and `results.json`: what a run writes after each group of splits."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -46,7 +46,7 @@ def write(
         predictions: one row per split and test clip, columns as `COLUMNS`, then `p_<class>` in
             class order, then any others (`sex`, `votes_voice` ...). Classes are names.
         splits: what was trained; a row's `split` is its split's seed.
-        config: everything the run was told; `config["name"]` is the row of the paper's table.
+        config: everything the run was told; `config["name"]` is the method's name.
         protocol: the protocol's name.
         label_rule: `LabelRule.stamp()`.
         environment: versions, device, seconds since the last start (a resumed run had others).

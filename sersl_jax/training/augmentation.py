@@ -18,7 +18,7 @@ def augment(
     config: AugmentConfig,
     key: PRNGKeyArray,
 ) -> Float[Array, "batch frames llds"]:
-    """The batch with its masks drawn from `key`; as it is where none are configured."""
+    """The batch with random masks drawn from `key`; unchanged if none are configured."""
     batch, frames, size = llds.shape
     time_key, llds_key = jax.random.split(key)
     if config.time_masks:

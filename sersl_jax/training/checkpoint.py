@@ -133,7 +133,7 @@ def _model(best: Any, training: "Training") -> dict[str, Any]:
 
 
 def read_model(path: str | Path) -> Checkpoint:
-    """The model of one training directory (`runs/ssl1/pretrain/0-0`), on the host.
+    """The model of one training directory (`runs/ssl1/finetune/0-1`), on the host.
 
     Raises ValueError naming the directory where there is no checkpoint or one of another version.
     """

@@ -19,7 +19,7 @@ from sersl_jax.training import checkpoint
 
 @dataclass(frozen=True)
 class Start:
-    """Parameters, where they are from, and on which speakers of which dataset emotions were learnt.
+    """Parameters, their origin, and the dataset and the speakers whose emotions they learnt.
 
     The last two are empty for a model that has seen no emotion labels.
     """

@@ -51,9 +51,9 @@ class Objective(Protocol):
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics, Params]:
-        """Loss to differentiate, metrics, and parameters that are measured instead of learnt.
+        """The loss, metrics, and parameters that are set without a gradient.
 
-        The last are the next running statistics of batch normalisation, empty where there is none.
+        These are the next running statistics of batch normalisation; empty where there is none.
         `key=None` evaluates: no dropout, no sampling; there may be more metrics than in training.
         """
         ...
