@@ -175,7 +175,7 @@ def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
     """All runs count the same classes in the same order: the first run's that knows them."""
     classes = next((other.classes for other in runs if other.results), runs[0].classes)
     said = {*run.predictions["label"], *run.predictions["prediction"]}
-    strange = sorted(said - set(classes))
+    strange = sorted(said - {*classes, *run.answers})
     if strange:
         raise ValueError(
             f"{run.path} has the class {', '.join(strange)}, which is none of {', '.join(classes)}"

@@ -32,6 +32,10 @@ def create(run: runs.Run) -> str:
         f"{len(run.speakers)} test speakers, {run.predictions['clip'].nunique()} test clips; "
         f"{setting.describe(saved)}."
     )
+    evaluated = saved.get("evaluated", {})
+    if evaluated:
+        said = [f"Trained on {evaluated['trained_on']}", *evaluated["notes"]]
+        lead += "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in said)
     sections = [
         _headline(run),
         _results(run),
