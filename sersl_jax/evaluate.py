@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     renamed = matching.parse(chosen.map)
     from sersl_jax import sharding  # after the flags, so that a wrong one is told at once
     from sersl_jax.inference import ensemble, matrix
-    from sersl_jax.inference.cross_corpus import Target
+    from sersl_jax.inference.target import Target
 
     sharding.use_cores(ensemble.MAX_ROWS)
     sharding.keep_programs()

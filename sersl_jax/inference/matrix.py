@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sersl_jax import files
 from sersl_jax.evaluation import results
-from sersl_jax.inference.cross_corpus import DEFAULT, Model, Target, evaluate, read_model
+from sersl_jax.inference.cross_corpus import evaluate
+from sersl_jax.inference.target import DEFAULT, Model, Target, read_model
 from sersl_jax.reports import matrix as page
 from sersl_jax.reports.matrix import Cell
 

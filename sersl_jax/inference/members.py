@@ -1,6 +1,6 @@
 """What each member of a trained run says of the clips of a prepared dataset."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -21,6 +21,7 @@ from sersl_jax.training.targets import apply_label_rule
 from sersl_jax.training.testing import clip_table
 
 _CHUNK = 128  # clips in memory, sorted by length and batched together
+_BLOCK = 10_000  # clips whose kernel with the training clips is in memory
 
 
 class Reader:
@@ -66,44 +67,44 @@ def svm_lines(
 ) -> dict[str, pd.DataFrame]:
     """SVMs of each member's training speakers, tested on `clips`; rows of `predictions.csv`.
 
-    `trained` is the run's training data, of which classes that are left out are left out here.
+    `trained` is the run's training data; classes that are left out are left out of it, too.
     """
     ruled, truth, _ = apply_label_rule(trained, ensemble.config.finetune.label)
     own = clip_table(ruled, truth)
     if matched.only_shared:
-        own = own[own["label"].isin(matched.classes)].reset_index(drop=True)
-    sides = [(trained, own), (target, clips)]
-    corpus = [
-        pd.DataFrame(
-            {
-                "clip": table["clip"],
-                "speaker_id": _full_ids(dataset, table["speaker_id"]),
-                "label": table["label"],
-            }
-        )
-        for dataset, table in sides
-    ]
-    features = [functionals(ensemble, d, table["example"].to_numpy()) for d, table in sides]
-    tested = tuple({*corpus[1]["speaker_id"]})
-    splits = [
-        Split(
-            name, _full_ids(trained, member["train"]), _full_ids(trained, member["validation"]),
-            tested,
-        )
-        for name, member in zip(ensemble.names, ensemble.info["speakers"], strict=True)
-    ]  # fmt: skip
-    return baselines.svm_predictions(
-        np.concatenate(features), pd.concat(corpus, ignore_index=True), splits
-    )
+        own = own.loc[own["label"].isin(matched.classes)].reset_index(drop=True)
+    learnt, tested = _labelled(trained, own), _labelled(target, clips)
+    known = functionals(Reader(ensemble, trained), np.asarray(own["example"]))
+    reader, splits = Reader(ensemble, target), _splits(ensemble, trained, tested)
+    parts = []
+    for block in chunks(range(len(clips)), _BLOCK):
+        table = pd.concat([learnt, tested.iloc[block]], ignore_index=True)
+        unknown = functionals(reader, clips["example"].to_numpy()[block])
+        parts.append(baselines.svm_predictions(np.concatenate([known, unknown]), table, splits))
+    return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
 
 
-def _full_ids(dataset: Dataset, speakers: Iterable[str]) -> tuple[str, ...]:
-    return tuple(full_id(dataset.name, speaker) for speaker in speakers)
+def _labelled(dataset: Dataset, clips: pd.DataFrame) -> pd.DataFrame:
+    """Clips under speakers' names that no other dataset has."""
+    ids = [full_id(dataset.name, speaker) for speaker in clips["speaker_id"]]
+    return pd.DataFrame({"clip": clips["clip"], "speaker_id": ids, "label": clips["label"]})
+
+
+def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[Split]:
+    """Each member's training and validation speakers, and all that are tested."""
+    people = tuple({*tested["speaker_id"]})
+    splits = []
+    for name, sides in zip(ensemble.names, ensemble.info["speakers"], strict=True):
+        train, validation = (
+            tuple(full_id(trained.name, speaker) for speaker in sides[side])
+            for side in ("train", "validation")
+        )
+        splits.append(Split(name, train, validation, people))
+    return splits
 
 
 def functionals(
-    ensemble: Ensemble, dataset: Dataset, examples: Int[np.ndarray, " clips"]
+    reader: Reader, examples: Int[np.ndarray, " clips"]
 ) -> Float[np.ndarray, "clips 520"]:
     """The SVM's features of the clips, from LLDs that are normalised in the run's scope."""
-    reader = Reader(ensemble, dataset)
     return np.stack([baselines.functionals(reader.read(example)) for example in examples])

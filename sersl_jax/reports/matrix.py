@@ -13,9 +13,9 @@ from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.reports import html, tables
 
 _ABOUT = (
-    "UAR in per cent, mean ± sd over the run's members. In brackets: on the run's own test splits, "
-    "as its training left them. Chance is 100 divided by the number of classes, which differs from corpus to "
-    "corpus. SVM: of the same training speakers."
+    "UAR in per cent, mean ± sd over the run's members. In brackets: its own test splits, as its "
+    "training left them. Chance is 100 divided by the number of classes, which differs from corpus "
+    "to corpus. SVM: of the same training speakers."
 )
 
 
