@@ -2,7 +2,8 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sersl_jax import files
@@ -29,15 +30,24 @@ def run(checkpoints: Sequence[str], targets: Sequence[Target], out: str | None) 
     if not out:
         raise ValueError("--out=DIR is missing: where the table of several tests goes")
     cells = [
-        _cell(title, model, target, Path(out, _folder(title, target)))
+        _cell(title, model, replace(target, one_of_many=True), Path(out, _folder(title, target)))
         for title, model in zip(titles, models, strict=True)
         for target in targets
     ]
+    _check_map(targets[0].renamed, cells)
     for suffix, write in {"csv": page.csv, "md": page.markdown, "html": page.create}.items():
         files.write_text(Path(out, f"matrix.{suffix}"), write(cells))
     print(page.markdown(cells))
     print(f"written: {out}/matrix.csv, .md, .html; each test in a folder beside them")
     return int(any(cell.reason for cell in cells))
+
+
+def _check_map(renamed: Mapping[str, str], cells: Sequence[Cell]) -> None:
+    """Raises ValueError for a class of `--map` that no test had."""
+    maps = [cell.results.get("evaluated", {}).get("map", {}) for cell in cells]
+    unused = [one for one in renamed if not any(one in used for used in maps)]
+    if unused:
+        raise ValueError(f"--map names {', '.join(unused)}, which no test has on both sides")
 
 
 def _titles(models: Sequence[Model]) -> list[str]:

@@ -35,6 +35,7 @@ class Target:
       trained_data_dir: where the run's training data are; None: there, or where the run had them.
       renamed: {class there: class of the run} where names differ.
       only_shared: leave out classes that only one side knows; else they count as errors.
+      one_of_many: `renamed` is for several corpora or runs: what this pair lacks is passed over.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Target:
     trained_data_dir: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
     only_shared: bool = False
+    one_of_many: bool = False
 
     def check(self) -> None:
         """Raises ValueError or FileNotFoundError for a dataset that cannot be tested on."""
@@ -164,10 +166,11 @@ def _match(
 
     A label that had another name there is kept as `own_label`.
     """
-    theirs = dataset.label_names["emotion"]
-    matched = matching.match(
-        theirs, ensemble.labels, target.renamed, target.only_shared, {*clips["label"]}
-    )
+    theirs, ours = dataset.label_names["emotion"], ensemble.labels
+    renamed = target.renamed
+    if target.one_of_many:
+        renamed = {one: other for one, other in renamed.items() if one in theirs and other in ours}
+    matched = matching.match(theirs, ours, renamed, target.only_shared, {*clips["label"]})
     labels = [matched.names.get(label) for label in clips["label"]]
     kept = clips.assign(label=labels, own_label=clips["label"]).dropna(subset=["label"])
     kept = kept.reset_index(drop=True)

@@ -145,6 +145,7 @@ def test_results_are_those_of_the_predictions(tested):
 
 def test_the_page_shows_rows_of_the_target_and_columns_of_both(tested):
     page = (tested / "report.html").read_text()
+    assert "<h1>tiny on speech/folder</h1>" in page
     assert "Trained on speech/made_up" in page
     assert "tested on speech/folder, cross as anger" in page
     heat = page.split('class="heat"')[1].split("</table>")[0]
@@ -191,6 +192,22 @@ def test_compare_takes_results_of_one_target_and_setting(there, here, runs, tmp_
     said = capsys.readouterr().out
     assert "tested on speech/folder, cross as anger against speech/folder, cross as" in said
     assert "label rule source=corpus against source=intended" in said
+
+
+def test_runs_of_different_origins_and_classes_are_compared(tested, there, here, tmp_path, capsys):
+    """The SVM, which learnt from one's training data, is beside neither."""
+    trained = str(here / "data")
+    mapped = replace(there, renamed={"cross": "anger"}, trained_data_dir=trained)
+    evaluate(model_of(here / "run"), mapped, tmp_path / "mine")
+    file = tmp_path / "mine" / "results.json"
+    saved = json.loads(file.read_text())
+    saved["evaluated"]["answers"].append("awe")
+    file.write_text(json.dumps(saved))
+    compare.run([str(tested), str(tmp_path / "mine")], out=str(tmp_path))
+    said = capsys.readouterr().out
+    assert "Majority class" in said
+    assert "SVM" not in said
+    assert "shown apart" not in said
 
 
 @pytest.mark.parametrize("only_shared", [False, True])
@@ -345,5 +362,8 @@ def test_runs_on_corpora_make_a_table(here, there, tmp_path, capsys):
     assert row["uar"] == pytest.approx(saved["mean"]["uar"], abs=1e-6)
     assert "| tiny (speech/made_up) | " in (tmp_path / "matrix.md").read_text()
     assert (tmp_path / "matrix.html").read_text().count('class="hit') == 1
+    mapped = [replace(target, renamed={"cross": "anger", "wry": "joy"}) for target in targets]
+    with pytest.raises(ValueError, match="--map names wry, which no test has on both sides"):
+        matrix.run([str(other), str(here / "run")], mapped, str(tmp_path / "mapped"))
     with pytest.raises(ValueError, match="--out=DIR is missing"):
         matrix.run([str(other), str(here / "run")], targets, None)
