@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from sersl_jax import cli
+from sersl_jax import cli, corpora, datasets
 from sersl_jax.evaluation import matching
 
 
@@ -33,9 +33,13 @@ def main(argv: Sequence[str]) -> int:
     checkpoints, names = [*chosen.checkpoint], [*chosen.dataset]
     for other in argv[1:]:  # --checkpoint a b --dataset c d
         (names if other.startswith("speech/") else checkpoints).append(other)
+    if len({*checkpoints}) < len(checkpoints) or len({*names}) < len(names):
+        raise ValueError("a run or a dataset is named twice")
     if chosen.source and len(chosen.source) != len(names):
         raise ValueError(f"--source names {len(chosen.source)} folders for {len(names)} datasets")
     renamed = matching.parse(chosen.map)
+    for name in names:
+        corpora.get(datasets.parse_name(name)[1])
     from sersl_jax import sharding  # after the flags, so that a wrong one is told at once
     from sersl_jax.inference import ensemble, matrix
     from sersl_jax.inference.target import Target

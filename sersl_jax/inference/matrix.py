@@ -29,6 +29,7 @@ def run(checkpoints: Sequence[str], targets: Sequence[Target], out: str | None) 
         return 0
     if not out:
         raise ValueError("--out=DIR is missing: where the table of several tests goes")
+    Path(out).mkdir(parents=True, exist_ok=True)
     cells = [
         _cell(title, model, replace(target, one_of_many=True), Path(out, _folder(title, target)))
         for title, model in zip(titles, models, strict=True)
