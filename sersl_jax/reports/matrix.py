@@ -17,6 +17,7 @@ _ABOUT = (
     "training left them. Chance is 100 divided by the number of classes, which differs from corpus "
     "to corpus. SVM: of the same training speakers."
 )
+_WRAPPED = 'style="white-space: normal; overflow-wrap: anywhere"'
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def create(cells: Sequence[Cell]) -> str:
     picture = html.figure(
         "UAR, source by target",
         _picture(cells),
-        "Row: the run and what it was trained on. Column: what it was tested on. Framed: its own "
-        "test splits.",
+        "Row: the run. Column: what it was tested on. Framed: its own test splits.",
     )
     notes = "".join(html.note(said) for said in _notes(cells))
     sections = [
@@ -135,8 +135,9 @@ def _picture(cells: Sequence[Cell]) -> str:
     head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in _targets(cells))
     rows = []
     for source in _sources(cells):
-        shown = "".join(_square(cell) for cell in cells if cell.title == source)
-        rows.append(f'<tr><th scope="row">{escape(source)}</th>{shown}</tr>')
+        own = [cell for cell in cells if cell.title == source]
+        name = f'<th scope="row" title="{escape(source)}" {_WRAPPED}>{escape(own[0].source)}</th>'
+        rows.append(f"<tr>{name}{''.join(map(_square, own))}</tr>")
     return (
         f'<div class="scroll" tabindex="0"><table class="heat"><thead><tr><th></th>{head}</tr>'
         f"</thead><tbody>{''.join(rows)}</tbody></table></div>"
