@@ -53,7 +53,7 @@ def _check_map(renamed: Mapping[str, str], cells: Sequence[Cell]) -> None:
 
 def _titles(models: Sequence[Model]) -> list[str]:
     """Each run's directory's name; its path where names are alike."""
-    names = [model.directory.name if model.directory else DEFAULT for model in models]
+    names = [m.directory.resolve().name if m.directory else DEFAULT for m in models]
     return [
         str(model.directory) if Counter(names)[name] > 1 else name
         for model, name in zip(models, names, strict=True)
