@@ -38,6 +38,7 @@ def write(
     baselines: Mapping[str, pd.DataFrame] | None = None,
     base_config: Mapping[str, Any] | None = None,
     num_splits: int | None = None,
+    evaluated: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
 
@@ -57,13 +58,16 @@ def write(
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
+        evaluated: of a test on another corpus, what `evaluate` did (`Matched.stamp`): `answers`
+            are the columns of the confusions.
 
     Returns:
         What `results.json` holds.
     """
     names = class_names(predictions, classes)
     _check_rows(predictions, splits, names, corpus)
-    tables = confusions(predictions, names)
+    answers = list(evaluated["answers"]) if evaluated else names
+    tables = confusions(predictions, names, answers)
     scored = [_split_entry(split, tables[str(split.seed)], names, corpus) for split in splits]
     results = {
         "config": dict(config),
@@ -74,9 +78,10 @@ def write(
         "classes": names,
         "splits": scored,
         **summary([entry["metrics"] for entry in scored]),
-        "baselines": {name: score(rows, names) for name, rows in (baselines or {}).items()},
+        "baselines": {n: score(rows, names, answers) for n, rows in (baselines or {}).items()},
         "environment": dict(environment),
         "warnings": list(warnings),
+        **({"evaluated": dict(evaluated)} if evaluated else {}),
     }
     _write_files(Path(workdir), predictions, results)
     return results
@@ -110,11 +115,17 @@ def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None)
     return columns or sorted({*predictions["label"], *predictions["prediction"]})
 
 
-def confusions(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Confusion matrix of every split, by the split's name."""
+def confusions(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Confusion matrix of every split, by the split's name; `answers` are the columns."""
+    columns = answers or classes
     return {
         str(split): metrics.confusion_matrix(
-            as_index(rows["label"], classes), as_index(rows["prediction"], classes), len(classes)
+            as_index(rows["label"], classes),
+            as_index(rows["prediction"], columns),
+            len(classes),
+            len(columns),
         )
         for split, rows in predictions.groupby("split", sort=False)
     }
@@ -129,9 +140,11 @@ def as_index(names: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     return np.asarray(pd.Categorical(names, categories=list(classes)).codes, np.int64)
 
 
-def score(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+def score(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Mean and sd over the splits, and the splits' own metrics and confusions."""
-    entries = [_scored(table) for table in confusions(predictions, classes).values()]
+    entries = [_scored(table) for table in confusions(predictions, classes, answers).values()]
     return {"splits": entries, **summary([entry["metrics"] for entry in entries])}
 
 
@@ -167,6 +180,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
         f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
+        *(f"note: {said}" for said in results.get("evaluated", {}).get("notes", ())),
         f"{'per cent':<{_WIDTH}}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
@@ -191,7 +205,9 @@ def _scored(confusion: np.ndarray) -> dict[str, Any]:
 
 
 def _split_entry(split: Split, confusion, classes, corpus: pd.DataFrame | None) -> dict[str, Any]:
-    counts = {} if corpus is None else {"num_clips": _count(split, classes, corpus)}
+    counts = {}
+    if corpus is not None and split.train:  # a test on another corpus has no training side
+        counts = {"num_clips": _count(split, classes, corpus)}
     speakers = {"seed": split.seed, "speakers": split.speakers, "hash": split.hash}
     return {**speakers, **counts, **_scored(confusion)}
 

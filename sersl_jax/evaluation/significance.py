@@ -60,8 +60,8 @@ def holm(p_values: Sequence[float]) -> Float[np.ndarray, "tests"]:
 
 
 def bootstrap(
-    confusions: Int[np.ndarray, "splits speakers classes classes"],
-    others: Int[np.ndarray, "splits speakers classes classes"] | None = None,
+    confusions: Int[np.ndarray, "splits speakers classes answers"],
+    others: Int[np.ndarray, "splits speakers classes other_answers"] | None = None,
     metric: str = "macro_f1",
     resamples: int = 2000,
     seed: int = 0,
@@ -86,7 +86,7 @@ def bootstrap(
 
 
 def _weighted_mean(
-    confusions: Int[np.ndarray, "splits speakers classes classes"],
+    confusions: Int[np.ndarray, "splits speakers classes answers"],
     weights: Int[np.ndarray, "resamples speakers"],
     metric: str,
 ) -> Float[np.ndarray, "resamples"]:

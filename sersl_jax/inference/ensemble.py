@@ -88,7 +88,12 @@ class Ensemble:
         `speaker` is of the speaker's clips, for the scope of that name; without it the sound is
         normalised by itself. With the scope `train` the network's members normalise, each its way.
         """
-        x = self.measure(waveform)
+        return self.normalise(self.measure(waveform), speaker)
+
+    def normalise(
+        self, x: Float[np.ndarray, "time *dim"], speaker: Normaliser | None = None
+    ) -> Float[np.ndarray, "time *dim"]:
+        """What was measured of a sound, or read from a dataset, as `features` gives it."""
         if self.scope == "train":
             return x
         own = speaker if speaker is not None and self.scope == "speaker" else from_frames(x)

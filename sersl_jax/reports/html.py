@@ -105,9 +105,11 @@ def heat(
     classes: Sequence[str],
     shares: Sequence[Sequence[float]],
     counts: Sequence[Sequence[float | int]],
+    answers: Sequence[str] | None = None,
 ) -> str:
-    """A confusion matrix, rows adding up to 1; the darker, the more."""
-    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)
+    """A confusion matrix, rows adding up to 1; the darker, the more. `answers`: its columns."""
+    columns = answers or classes
+    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in columns)
     rows = []
     for i, name in enumerate(classes):
         cells = "".join(

@@ -115,11 +115,11 @@ def test(
         numbers = np.array([task.classes.index(name) for name in truth[known]])
         temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
         p = scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1)
-        frames.append(_rows(split, clips, unknown, p, task.classes))
+        frames.append(prediction_rows(split, clips, unknown, p, task.classes))
     return pd.concat(frames, ignore_index=True), temperatures
 
 
-def _rows(
+def prediction_rows(
     split: Split,
     clips: pd.DataFrame,
     examples: Int[np.ndarray, " clips"],
