@@ -139,8 +139,9 @@ class FinetuneConfig(StageConfig):
     """Emotion recognition over the splits of a protocol."""
 
     dataset: str = "speech/crema_d"
-    # pretrain: this run's | "": from scratch | a run's directory | a .safetensors of the published
-    # wav2vec 2.0 (configs/wav2vec2_base.py)
+    # pretrain: this run's | "": from scratch | default: the model in the package | the directory of
+    # a run, of a group of its splits, or of an export | a .safetensors of the published wav2vec 2.0
+    # (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
     label: LabelConfig = LabelConfig()

@@ -1,4 +1,4 @@
-"""What config files start from: all fields as a ConfigDict, and the methods of Table 3.
+"""What config files start from: all fields as a ConfigDict, the methods of Table 3, and `best`.
 
 A config file of your own needs nothing else, so that it works wherever it lies.
 """
@@ -49,4 +49,24 @@ def self_supervised(name: str, argument: str = "demo") -> ConfigDict:
     config = defaults(argument)
     members = {name: dict.fromkeys(PRETEXT_TASKS[name], 1.0)}
     config.update({"name": name, "pretrain": {"members": members}})
+    return config
+
+
+def best(argument: str = "demo") -> ConfigDict:
+    """The recipe that recognises emotions best, and the network of the model in the package."""
+    config = defaults(argument)
+    config.name = "best"
+    config.stages = ("finetune",)
+    config.model.update({"embed": "conv", "dim": 128, "num_layers": 1, "num_heads": 4})
+    config.model.update({"ffn_dim": 256, "residual": "plain", "positions": "none"})
+    config.model.update({"embed_scale": False, "pooling": "statistics"})
+    config.model.dropout.update({"conv": 0.1, "embedding": 0.0, "head": 0.1})
+    config.model.dropout.update({"residual": 0.05, "attention": 0.05, "ffn": 0.05})
+    config.data.normaliser_clip = 4.0
+    config.data.bucket.llds = 64
+    config.finetune.update({"init_from": "", "epochs": 8, "batch_size": 16})
+    config.finetune.update({"label_smoothing": 0.05, "ema_decay": 0.99, "select": "macro_f1"})
+    config.finetune.optimizer.update({"learning_rate": 7e-4, "schedule": "cosine"})
+    config.finetune.optimizer.update({"warmup_share": 0.1, "clip_norm": 1.0, "beta2": 0.98})
+    config.finetune.optimizer.weight_decay = 0.02
     return config

@@ -131,7 +131,8 @@ class Recognition:
         training = self._training(group.splits)
         if start is not None:
             fresh = fresh_params(training, self.config)
-            training = replace(training, initial=start.with_fresh_heads(fresh))
+            numbers = [self.splits.index(split) for split in group.splits]
+            training = replace(training, initial=start.with_fresh_heads(fresh, numbers))
         trainer, best = fit(training, self.config, group.directory, self.directory, program)
         predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
         if jax.process_index() == 0:
@@ -193,8 +194,14 @@ class Recognition:
             seeds=[zlib.crc32(str(split.seed).encode()) for split in splits],
             select=stage.select,
             frozen=stage.freeze,
-            info=describe(config, self.dataset, (task,), people),
+            info={
+                **describe(config, self.dataset, (task,), people),
+                "clips": self._clip_ids(np.concatenate([*train, *validation])),
+            },
         )
+
+    def _clip_ids(self, examples: Int[np.ndarray, " _"]) -> list[str]:
+        return sorted(set(self.dataset.examples["clip"].iloc[examples]))
 
     def _speakers(self, examples: Int[np.ndarray, " _"]) -> list[str]:
         return sorted(set(self.dataset.speaker_ids[examples]))
