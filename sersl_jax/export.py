@@ -1,4 +1,4 @@
-"""A run for other programs: `python -m sersl_jax.export [--checkpoint=runs/ssl1] --format=stablehlo`.
+"""A run for other programs: `python -m sersl_jax.export [--checkpoint=runs/ssl1]`.
 
 `stablehlo`: features to probabilities as one file that JAX runs without this package (and other
 XLA runtimes do), for any batch size and number of frames. `safetensors`: weights, config.json and a
