@@ -1,9 +1,9 @@
 """The recipe that recognises emotions best (docs/results.md): convolutions before attention.
 
 python -m sersl_jax.main --config=configs/best.py         # embedded corpus
-python -m sersl_jax.main --config=configs/best.py:paper   # CREMA-D, the paper's protocol and label
+python -m sersl_jax.main --config=configs/best.py:paper   # CREMA-D, the paper's protocol
 python -m sersl_jax.main --config=configs/best.py:paper --config.finetune.init_from=default \\
-  --config.finetune.dataset=speech/folder --config.finetune.source=DIR   # from the model in the package
+  --config.finetune.dataset=speech/folder --config.finetune.source=DIR   # from the package's model
 """
 
 from ml_collections import ConfigDict
