@@ -10,8 +10,9 @@ import pytest
 from configs import best
 from sersl_jax import export
 from sersl_jax.config import create
+from sersl_jax.corpora import synthetic
 from sersl_jax.evaluation.protocol import LeakError
-from sersl_jax.training import export_folder, init_from
+from sersl_jax.training import checkpoint, experiment, export_folder, init_from
 from tests import made_up
 from tests.trained_run import config as trained_run_config
 from tests.trained_run import trained_run
@@ -91,3 +92,18 @@ def test_export_without_a_run_takes_the_model_in_the_package(tmp_path, monkeypat
     expected, there = export_folder.read(export_folder.DEFAULT)
     jax.tree.map(np.testing.assert_array_equal, weights, expected)
     assert config["training"]["speakers"] == there["training"]["speakers"]
+
+
+def test_a_folder_is_fine_tuned_from_the_model_in_the_package(tmp_path, capsys):
+    source = synthetic.write_speech(tmp_path / "mine", num_speakers=4, clips_per_speaker=6)
+    config = best.get_config("paper")
+    config.data.update({"data_dir": str(tmp_path / "data"), "bucket": {"llds": 200}})
+    config.finetune.update({"dataset": "speech/folder", "source": str(source)})
+    config.finetune.update({"init_from": "default", "num_splits": 1, "steps": 1})
+    experiment.run(create(config), tmp_path / "run")
+    assert "initialised from the model in the package" in capsys.readouterr().err
+    tuned = checkpoint.read_model(tmp_path / "run" / "finetune" / "0-0")
+    before, _ = export_folder.read(export_folder.DEFAULT)
+    change = first(tuned.params, "embed") - first(before["params"], "embed")[:1]
+    assert 0 < np.abs(change).max() < 2e-3  # one step from member 0
+    assert len(tuned.info["clips"]) == 18  # of the three speakers that are not tested
