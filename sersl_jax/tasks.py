@@ -29,7 +29,7 @@ class Task:
         self, logits: Float[Array, "batch outputs"], labels: Labels
     ) -> Float[Array, " batch"]:
         """Cross-entropy of each example; 0 where the label is unknown."""
-        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
+        shares = self.shares(labels)
         if self.num_outputs == 1:
             return optax.sigmoid_binary_cross_entropy(logits, shares[:, 1:]).sum(
                 axis=1, where=known(labels)[:, None]
@@ -40,9 +40,13 @@ class Task:
         """Labels with `share` of their weight spread over all classes (label smoothing)."""
         if not share:
             return labels
-        number = len(self.classes)
-        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, number)
-        return (1 - share) * shares + share / number * shares.sum(axis=1, keepdims=True)
+        shares = self.shares(labels)
+        spread = share / len(self.classes)
+        return (1 - share) * shares + spread * shares.sum(axis=1, keepdims=True)
+
+    def shares(self, labels: Labels) -> Num[Array, "batch classes"]:
+        """Each class's share; all 0 where the label is unknown."""
+        return labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
 
     def probabilities(self, logits: Float[Array, "batch outputs"]) -> Float[Array, "batch classes"]:
         """Probability of each class."""

@@ -11,7 +11,7 @@ from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
 from tests.trained_run import trained_run
 
-ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
+ROWS = (best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
 WRONG = {
     "name": ("", "is empty"),
     "seed": (-1, "should be greater than or equal to 0"),
@@ -23,7 +23,7 @@ WRONG = {
     "model.num_layers": (0, "should be greater than or equal to 1"),
     "model.residual": ("fre", "should be 'free', 'tied' or 'plain'"),
     "model.alpha_init": ("zero", "should be 'uniform' or 'one'"),
-    "model.pooling": ("max", "should be 'mean', 'last' or 'statistics'"),
+    "model.pooling": ("max", "should be 'mean', 'last', 'statistics' or 'attention'"),
     "model.dropout.ffn": (-0.1, "should be greater than or equal to 0"),
     "model.dropout.head": (1, "should be less than 1"),
     "model.wav2vec2.conv_widths": ((8,) * 6, "should have at least 7 items, not 6"),
@@ -44,6 +44,9 @@ WRONG = {
     "finetune.num_splits": (0, "should be greater than or equal to 1"),
     "finetune.protocol": ("papr", "should be one of paper, emosuperb, .* or a .json file"),
     "finetune.select": ("f1", "should be 'loss', 'macro_f1' or 'accuracy'"),
+    "finetune.class_weights": ("even", "should be 'none', 'balanced' or 'sqrt'"),
+    "finetune.seeds": (0, "should be greater than or equal to 1"),
+    "finetune.augment.mixup": (-0.1, "should be greater than or equal to 0"),
     "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
     "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
     "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
@@ -167,6 +170,7 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("pretrain.batch_size", 16, "32"),
         ("finetune.patience", 2, "0"),
         ("finetune.select", "macro_f1", "loss"),
+        ("finetune.seeds", 3, "1"),
         ("finetune.freeze", ("embed",), r"\(\)"),
         ("finetune.optimizer.schedule", "linear", "plateau"),
     ],

@@ -33,7 +33,7 @@ def check_finetune(config: Config, workdir: Path) -> None:
                 f"config.finetune.init_from=pretrain: {workdir} has no pre-training; add pretrain "
                 "to config.stages, or name another run"
             )
-    elif stage.init_from:
+    elif stage.init_from not in ("", "default"):
         _check_exists("finetune.init_from", Path(stage.init_from))
     if stage.freeze:
         optimizer.check_frozen(_parameter_shapes(config), stage.freeze)

@@ -16,7 +16,8 @@ Inputs = Mapping[str, Any]  # `inputs`, `lengths`, `labels` {task: [batch]}, `ma
 # Each metric is (total, count), so that sums over batches give exact means over an epoch.
 Metrics = dict[str, tuple[Float[Array, "*shape"], Float[Array, ""]]]
 Means = Mapping[str, Float[Array, "*shape"]]
-Weights = Mapping[str, Float[Array, ""]]
+# Of each task's loss; `classes_<task>` [classes], where there is one, of each class in training.
+Weights = Mapping[str, Float[Array, "*classes"]]
 
 
 @runtime_checkable
@@ -105,7 +106,8 @@ class Multitask:
     ) -> tuple[Float[Array, ""], Metrics, Params]:
         """Mean over known labels within each task, then the weighted sum over tasks.
 
-        In evaluation `confusion_<task>` [classes, classes] counts labels (rows) and predictions.
+        In training, classes weigh what `weights` says, if it does. In evaluation
+        `confusion_<task>` [classes, classes] counts labels (rows) and predictions.
         """
         logits, measured = self._apply(params, batch, key)
         total, metrics = jnp.zeros(()), {}
@@ -114,7 +116,10 @@ class Multitask:
             scored = batch["mask"] & known(labels)
             count = scored.sum(dtype=jnp.float32)
             learnt = labels if key is None else task.smooth(labels, self.label_smoothing)
-            loss = task.losses(logits[task.name], learnt).sum(where=scored)
+            losses = task.losses(logits[task.name], learnt)
+            if key is not None and f"classes_{task.name}" in weights:
+                losses *= task.shares(labels) @ weights[f"classes_{task.name}"]
+            loss = losses.sum(where=scored)
             predicted = task.probabilities(logits[task.name]).argmax(axis=1)
             correct = predicted == class_numbers(labels)
             total += weights[task.name] * loss / jnp.maximum(count, 1.0)

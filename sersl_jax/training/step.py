@@ -191,8 +191,7 @@ class Steps:
         if inputs["inputs"].ndim < 3:  # waveforms
             return inputs
         own = jax.random.fold_in(key, 1)  # dropout's keys are split from `key`
-        x = augment(inputs["inputs"], inputs["lengths"], self.augment, own)
-        return {**inputs, "inputs": x}
+        return augment(inputs, self.augment, self.objective.tasks, own)
 
     def _scores(self, totals: Metrics, weights: dict[str, Any]) -> dict[str, Float[Array, ""]]:
         means = {name: total / jnp.maximum(count, 1.0) for name, (total, count) in totals.items()}

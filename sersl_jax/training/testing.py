@@ -13,7 +13,8 @@ import pandas as pd
 import scipy.special
 from jaxtyping import Float, Int
 
-from sersl_jax import files
+from sersl_jax import files, sharding
+from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, calibration, results
 from sersl_jax.evaluation.splits import Split
@@ -95,27 +96,53 @@ def plan_groups(
     ]
 
 
+# Saved activations of one frame of one member's batch, both stacks, float32.
+_BYTES_PER_FRAME = 220_000
+
+
+def splits_at_once(config: Config, dataset: Dataset) -> int:
+    """Splits that are trained together: as many as fit into memory; on a CPU, a member a device."""
+    if config.finetune.parallel_members:
+        return config.finetune.parallel_members
+    if jax.default_backend() == "cpu":
+        return max(1, jax.device_count() // config.finetune.seeds)
+    frames = int(dataset.lengths.max()) * config.finetune.batch_size
+    members = int(0.7 * sharding.free_memory() / (_BYTES_PER_FRAME * frames))
+    return max(1, members // config.finetune.seeds)
+
+
+def member_names(splits: Sequence[Split], seeds: int) -> list[str]:
+    """A name for each split's trainings: the split's, then `<split>#1` and so on."""
+    return [f"{s.seed}#{n}" if n else str(s.seed) for s in splits for n in range(seeds)]
+
+
 def test(
     trainer: Trainer, params: Any, clips: pd.DataFrame, splits: Sequence[Split]
 ) -> tuple[pd.DataFrame, list[float]]:
     """Calibrates each member on its validation clips, then scores each of its test clips once.
 
-    Returns rows of `predictions.csv` and the members' temperatures.
+    A split's probabilities are the mean over its members. Returns rows of `predictions.csv` and the
+    members' temperatures.
     """
     (task,) = trainer.training.objective.tasks
-    truth = clips.set_index("example")["label"]
-    tested, chosen = [examples_of(clips, s, "test") for s in splits], trainer.training.validation
+    truth, seeds = clips.set_index("example")["label"], trainer.config.finetune.seeds
+    tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
+    chosen = trainer.training.validation
     answers = zip(
-        splits, chosen, tested,
+        chosen,
         trainer.logits(params, chosen, task.name), trainer.logits(params, tested, task.name),
         strict=True,
     )  # fmt: skip
-    frames, temperatures = [], []
-    for split, known, unknown, known_logits, logits in answers:
+    found, temperatures = [], []
+    for known, known_logits, logits in answers:
         numbers = np.array([task.classes.index(name) for name in truth[known]])
         temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
-        p = scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1)
-        frames.append(prediction_rows(split, clips, unknown, p, task.classes))
+        found.append(scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1))
+    frames = []
+    for number, split in enumerate(splits):
+        own = slice(number * seeds, (number + 1) * seeds)
+        p = np.mean(found[own], axis=0)
+        frames.append(prediction_rows(split, clips, tested[own][0], p, task.classes))
     return pd.concat(frames, ignore_index=True), temperatures
 
 
