@@ -23,6 +23,9 @@ from sersl_jax.model_config import (
     Share,
 )
 
+EMOTION = "emotion"  # the task of a speech corpus's own classes
+INTENDED = "intended"  # a helper: the acted emotion, where `label.source` is another
+VOTES = ("votes_multimodal", "votes_voice", "votes_face")  # helpers: raters' shares of votes
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
 
@@ -143,6 +146,13 @@ class FinetuneConfig(StageConfig):
     # wav2vec 2.0 (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
+    # What is learnt, tested and reported, and the weight of its loss: the corpus's emotions.
+    tasks: dict[str, Positive] = field(default_factory=lambda: {EMOTION: 1.0})
+    # What is learnt beside it and never reported, with weights: raters' shares of votes
+    # ("votes_voice" ...), the acted emotion ("intended"), or anything that the corpus knows of a
+    # clip ("sex", "sentence", "arousal" ...). Epochs are chosen without them.
+    helpers: dict[str, Positive] = field(default_factory=dict)
+    attribute_loss: Literal["ccc", "mse"] = "ccc"  # of numbers such as arousal
     label: LabelConfig = LabelConfig()
     protocol: str = "paper"  # one of PROTOCOLS, or a .json (evaluation.splits)
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
@@ -150,6 +160,20 @@ class FinetuneConfig(StageConfig):
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
     epochs: Count = 5  # Sec. 4.3
     select: Literal["loss", "macro_f1", "accuracy"] = "loss"  # of validation: the best epoch
+
+    def __post_init__(self):
+        """Refuses tasks that are none."""
+        if [*self.tasks] != [EMOTION]:
+            raise ValueError(
+                f"config.finetune.tasks={self.tasks!r} should be {{'{EMOTION}': 1.0}}; what is "
+                "learnt beside it stands in config.finetune.helpers"
+            )
+        wrong = [name for name in self.helpers if not name.isidentifier() or name in self.tasks]
+        if wrong:
+            raise ValueError(
+                f"config.finetune.helpers names {wrong[0]!r}: take {', '.join(VOTES)}, {INTENDED} "
+                "or an attribute of the corpus such as sex or arousal"
+            )
 
 
 @dataclass(frozen=True)

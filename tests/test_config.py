@@ -44,6 +44,9 @@ WRONG = {
     "finetune.num_splits": (0, "should be greater than or equal to 1"),
     "finetune.protocol": ("papr", "should be one of paper, emosuperb, .* or a .json file"),
     "finetune.select": ("f1", "should be 'loss', 'macro_f1' or 'accuracy'"),
+    "finetune.tasks": ({"emotions": 1.0}, r"should be {'emotion': 1.0}"),
+    "finetune.helpers": ({"head/sex": 1.0}, "names 'head/sex': take votes_multimodal, .* sex or"),
+    "finetune.attribute_loss": ("mae", "should be 'ccc' or 'mse'"),
     "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
     "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
     "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
@@ -164,6 +167,7 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("pretrain.batch_size", 16, "32"),
         ("finetune.patience", 2, "0"),
         ("finetune.select", "macro_f1", "loss"),
+        ("finetune.helpers", {"sex": 0.1}, r"\{\}"),
         ("finetune.freeze", ("embed",), r"\(\)"),
         ("finetune.optimizer.schedule", "linear", "plateau"),
     ],
@@ -183,7 +187,7 @@ def test_every_field_but_the_free_ones_is_locked():
 
 def _paths(values, prefix=""):
     for name, value in values.items():
-        if isinstance(value, dict) and name != "members":
+        if isinstance(value, dict) and name not in ("members", "tasks"):
             yield from _paths(value, f"{prefix}{name}.")
         else:
             yield prefix + name

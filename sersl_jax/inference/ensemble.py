@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Num
 
 from sersl_jax import config as configuration
 from sersl_jax import sharding
-from sersl_jax.config import Config
+from sersl_jax.config import EMOTION, Config
 from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
@@ -54,7 +54,7 @@ class Ensemble:
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes, in the order of probabilities."""
-        return tuple(self.info["tasks"]["emotion"])
+        return tuple(self.info["tasks"][EMOTION])
 
     @property
     def input_name(self) -> str:
@@ -147,7 +147,7 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
     members; probabilities are calibrated (softmax(logits / temperature)).
     """
     config = configuration.create(info["config"])
-    task = Task("emotion", tuple(info["tasks"]["emotion"]))
+    task = Task(EMOTION, tuple(info["tasks"][EMOTION]))
     network = create_network(config.model, (task,), config.dtype)
     clip = config.data.normaliser_clip
 
@@ -163,7 +163,7 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
             mutable=["intermediates"],
         )  # fmt: skip
         z = state["intermediates"]["represent"][0]
-        return task.probabilities(logits["emotion"] / weights["temperature"]), z
+        return task.probabilities(logits[EMOTION] / weights["temperature"]), z
 
     def forward(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
         def one(weights: Weights):

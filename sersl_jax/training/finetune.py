@@ -16,13 +16,13 @@ import pandas as pd
 from jaxtyping import Int
 
 from sersl_jax import sharding
-from sersl_jax.config import Config, ModelConfig
+from sersl_jax.config import EMOTION, Config, ModelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
 from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
@@ -36,7 +36,7 @@ from sersl_jax.training.normaliser import (
 )
 from sersl_jax.training.objectives import Multitask
 from sersl_jax.training.program import Program
-from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.targets import create_targets
 from sersl_jax.training.testing import Group
 from sersl_jax.training.trainer import Training, fresh_params
 
@@ -79,6 +79,7 @@ class Recognition:
     Attributes:
       dataset: with the targets of the label rule.
       clips: a row for every clip with a label, see `testing.clip_table`.
+      tasks: what is learnt, the reported one first.
       label_rule: as results are stamped with it.
       groups: the splits that are trained together, and where.
     """
@@ -87,6 +88,7 @@ class Recognition:
     directory: Path
     dataset: Dataset
     clips: pd.DataFrame
+    tasks: tuple[AnyTask, ...]
     label_rule: dict[str, Any]
     groups: Sequence[Group]
 
@@ -157,7 +159,7 @@ class Recognition:
             self.label_rule,
             {**testing.environment(), "seconds_since_last_start": round(time.time() - start_time)},
             corpus=self.clips,
-            classes=self.dataset.label_names["emotion"],
+            classes=self.dataset.label_names[EMOTION],
             warnings=warnings,
             base_config=dataclasses.asdict(Config()),
             baselines=testing.read_baselines(groups),
@@ -169,7 +171,6 @@ class Recognition:
     def _training(self, splits: Sequence[Split]) -> Training:
         """One member a split, each with its own training speakers, normaliser and randomness."""
         config, stage = self.config, self.config.finetune
-        task = Task("emotion", self.dataset.label_names["emotion"])
         train, validation = (
             [testing.examples_of(self.clips, split, side) for split in splits]
             for side in ("train", "validation")
@@ -179,21 +180,24 @@ class Recognition:
             for t, v in zip(train, validation, strict=True)
         ]
         normalisers = [self.statistics.member(config.data.normalise, p["train"]) for p in people]
-        network = create_network(_model(config), (task,), config.dtype)
+        network = create_network(_model(config), self.tasks, config.dtype)
+        weights = stage.tasks | stage.helpers
         return Training(
             stage="finetune",
             names=[str(split.seed) for split in splits],
-            objective=Multitask(network, (task,), stage.label_smoothing),
+            objective=Multitask(
+                network, self.tasks, stage.label_smoothing, frozenset(stage.helpers)
+            ),
             dataset=self.dataset,
             inputs=self.inputs,
             train=train,
             validation=validation,
             normalisers=stack(normalisers),
-            weights={"emotion": np.ones(len(splits), np.float32)},
+            weights={t.name: np.full(len(splits), weights[t.name], np.float32) for t in self.tasks},
             seeds=[zlib.crc32(str(split.seed).encode()) for split in splits],
             select=stage.select,
             frozen=stage.freeze,
-            info=describe(config, self.dataset, (task,), people),
+            info=describe(config, self.dataset, self.tasks, people),
         )
 
     def _speakers(self, examples: Int[np.ndarray, " _"]) -> list[str]:
@@ -206,8 +210,9 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     Groups that were begun, maybe on another machine, stay as they are.
     """
     stage = config.finetune
-    dataset, truth, rule = apply_label_rule(open_dataset(config, stage), stage.label)
-    clips = testing.clip_table(dataset, truth)
+    targets = create_targets(open_dataset(config, stage), stage)
+    dataset = targets.dataset
+    clips = testing.clip_table(dataset, targets.truth)
     begun = testing.begun_groups(directory / "finetune", stage.num_splits)
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
     speakers = list(clips["speaker_id"])
@@ -215,7 +220,7 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     size = stage.parallel_members or _parallel_members(config, dataset)
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
     sharding.wait_for_all()  # all processes have seen the same groups done
-    return Recognition(config, directory, dataset, clips, rule, groups)
+    return Recognition(config, directory, dataset, clips, targets.tasks, targets.rule, groups)
 
 
 # Saved activations of one frame of one member's batch, both stacks, float32.

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from sersl_jax.config import Config
+from sersl_jax.config import EMOTION, Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
@@ -83,7 +83,7 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     member = names.index(method) if method in names else 0
     params = jax.tree.map(lambda leaf: leaf[member], found.params)
     origin = f"{directory} ({names[member]})"
-    if "emotion" not in found.info["tasks"]:
+    if EMOTION not in found.info["tasks"]:
         return Start(params, origin)
     sides = found.info["speakers"][member]
     speakers = frozenset(name for side in sides.values() for name in side)

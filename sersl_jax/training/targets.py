@@ -1,14 +1,51 @@
-"""What emotion recognition learns and what counts as right, by the label rule (Sec. 4.1)."""
+"""What fine-tuning learns of each clip, and what counts as right, by the label rule (Sec. 4.1)."""
 
-from dataclasses import replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int, Num
 
-from sersl_jax.config import LabelConfig
+from sersl_jax import corpora
+from sersl_jax.config import EMOTION, INTENDED, VOTES, FinetuneConfig, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.evaluation import label_rule
 from sersl_jax.evaluation.label_rule import LabelRule, create_labels, soft_targets
+from sersl_jax.tasks import AnyTask, Attribute, Task
+
+Labels = Num[np.ndarray, "examples *classes"]
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The tasks of fine-tuning on one dataset.
+
+    Attributes:
+      dataset: its labels are what is learnt, of every task.
+      tasks: `config.finetune.tasks`, then its helpers.
+      truth: the class that counts as right for each example; -1: the rule gives none.
+      rule: the label rule, as results are stamped with it.
+    """
+
+    dataset: Dataset
+    tasks: tuple[AnyTask, ...]
+    truth: Int[np.ndarray, " examples"]
+    rule: dict[str, Any]
+
+
+def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
+    """The tasks that `stage` names. Raises ValueError for what the dataset does not know."""
+    ruled, truth, rule = apply_label_rule(dataset, stage.label)
+    emotion = Task(EMOTION, dataset.label_names[EMOTION])
+    tasks: list[AnyTask] = [emotion]
+    labels = {EMOTION: ruled.labels[EMOTION]}
+    known = _facts(dataset)
+    for name in stage.helpers:
+        task, labels[name] = _helper(name, dataset, known, stage.attribute_loss)
+        tasks.append(task)
+    return Targets(replace(ruled, labels=labels), tuple(tasks), truth, rule)
 
 
 def apply_label_rule(
@@ -20,7 +57,7 @@ def apply_label_rule(
     right for each example (-1: the rule gives none), and the rule as results are stamped with it.
     Without votes that is the corpus's own label; raises ValueError where votes are asked for.
     """
-    own = dataset.labels["emotion"]
+    own = dataset.labels[EMOTION]
     chosen = dataset.metadata.get("options", {}).get("classes")
     classes = {"classes": ",".join(chosen)} if chosen else {}
     if dataset.votes is None or not dataset.votes.any():
@@ -36,4 +73,64 @@ def apply_label_rule(
     truth = create_labels(rule, dataset.votes, own, clips).astype(np.int32)
     soft = rule.targets == "soft"
     learnt = soft_targets(rule, dataset.votes).astype(np.float32) if soft else truth
-    return replace(dataset, labels={"emotion": learnt}), truth, rule.stamp() | classes
+    return replace(dataset, labels={EMOTION: learnt}), truth, rule.stamp() | classes
+
+
+def _helper(
+    name: str, dataset: Dataset, facts: Mapping[str, Sequence[str]], loss: str
+) -> tuple[AnyTask, Labels]:
+    """A helper and its labels."""
+    emotions = dataset.label_names[EMOTION]
+    if name == INTENDED:
+        return Task(name, emotions), dataset.labels[EMOTION]
+    if name in VOTES and dataset.votes is not None:
+        kind = name.removeprefix("votes_")
+        if dataset.votes[:, label_rule.VOTES.index(kind)].any():
+            shares = soft_targets(LabelRule(kind, "soft"), dataset.votes)
+            return Task(name, emotions), shares.astype(np.float32)
+    if name not in facts:
+        raise ValueError(
+            f"config.finetune.helpers names {name!r}, which {dataset.name} does not know: take "
+            f"some of {', '.join(_known(dataset, facts)) or 'none'}"
+        )
+    if name in corpora.NUMBERS:
+        return _attribute(name, facts[name], loss)
+    return _fact(name, facts[name])
+
+
+def _fact(name: str, values: Sequence[str]) -> tuple[Task, Int[np.ndarray, " examples"]]:
+    """A task whose classes are the values that occur, sorted; an empty one is unknown."""
+    classes = sorted({*values} - {""})
+    if len(classes) < 2:
+        raise ValueError(
+            f"config.finetune.helpers names {name!r}, which is {classes[0]} everywhere"
+        )
+    numbers = {value: number for number, value in enumerate(classes)}
+    return Task(name, tuple(classes)), np.array([numbers.get(v, -1) for v in values], np.int32)
+
+
+def _attribute(
+    name: str, values: Sequence[str], loss: str
+) -> tuple[Attribute, Float[np.ndarray, " examples"]]:
+    """A task of numbers, on a scale of whole numbers around those that occur."""
+    labels = np.array([float(value or "nan") for value in values], np.float32)
+    low, high = float(np.floor(np.nanmin(labels))), float(np.ceil(np.nanmax(labels)))
+    if low == high:
+        raise ValueError(f"config.finetune names {name!r}, which is {low:g} everywhere")
+    return Attribute(name, low, high, loss), labels
+
+
+def _facts(dataset: Dataset) -> dict[str, list[str]]:
+    """What the dataset knows of its clips: a value of each example by its name, empty: unknown."""
+    if "attributes" not in dataset.examples:
+        return {}
+    rows = [json.loads(text) for text in dataset.examples["attributes"]]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [str(row.get(name, "")) for row in rows] for name in names}
+
+
+def _known(dataset: Dataset, facts: Mapping[str, Sequence[str]]) -> list[str]:
+    """What may be a helper on this dataset."""
+    votes = dataset.votes if dataset.votes is not None else np.zeros((0, len(VOTES), 1))
+    kinds = [name for row, name in enumerate(VOTES) if votes[:, row].any()]
+    return [*kinds, *([INTENDED] if kinds else []), *facts]

@@ -14,9 +14,11 @@ import scipy.special
 from jaxtyping import Float, Int
 
 from sersl_jax import files
+from sersl_jax.config import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, calibration, results
 from sersl_jax.evaluation.splits import Split
+from sersl_jax.tasks import Task
 from sersl_jax.training.trainer import Trainer
 
 
@@ -102,7 +104,8 @@ def test(
 
     Returns rows of `predictions.csv` and the members' temperatures.
     """
-    (task,) = trainer.training.objective.tasks
+    task = trainer.training.objective.main_tasks[0]
+    assert isinstance(task, Task)
     truth = clips.set_index("example")["label"]
     tested, chosen = [examples_of(clips, s, "test") for s in splits], trainer.training.validation
     answers = zip(
@@ -142,7 +145,7 @@ def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndar
 
 def clip_table(dataset: Dataset, truth: Int[np.ndarray, " examples"]) -> pd.DataFrame:
     """The clips with a label: its name, the speaker, what else is known, and the example."""
-    names = dataset.label_names["emotion"]
+    names = dataset.label_names[EMOTION]
     chosen = np.flatnonzero(truth >= 0)
     examples = dataset.examples.iloc[chosen].reset_index(drop=True)
     attributes = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
