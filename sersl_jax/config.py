@@ -146,7 +146,8 @@ class FinetuneConfig(StageConfig):
     # wav2vec 2.0 (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
-    # What is learnt, tested and reported, and the weight of its loss: the corpus's emotions.
+    # What is learnt, tested and reported, and the weight of its loss: "emotion", attributes that are
+    # numbers ("arousal", "valence" ...), or both.
     tasks: dict[str, Positive] = field(default_factory=lambda: {EMOTION: 1.0})
     # What is learnt beside it and never reported, with weights: raters' shares of votes
     # ("votes_voice" ...), the acted emotion ("intended"), or anything that the corpus knows of a
@@ -159,20 +160,29 @@ class FinetuneConfig(StageConfig):
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
     epochs: Count = 5  # Sec. 4.3
-    select: Literal["loss", "macro_f1", "accuracy"] = "loss"  # of validation: the best epoch
+    # Of validation: the best epoch. ccc is the attributes' mean, macro_f1 and accuracy the emotion's.
+    select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"
 
     def __post_init__(self):
-        """Refuses tasks that are none."""
-        if [*self.tasks] != [EMOTION]:
+        """Refuses tasks that are none, and to choose epochs by a metric that no task has."""
+        votes = (*VOTES, INTENDED)
+        wrong = [name for name in self.tasks if not name.isidentifier() or name in votes]
+        if wrong or not self.tasks:
             raise ValueError(
-                f"config.finetune.tasks={self.tasks!r} should be {{'{EMOTION}': 1.0}}; what is "
-                "learnt beside it stands in config.finetune.helpers"
+                f"config.finetune.tasks={self.tasks!r} should name {EMOTION!r} or attributes such "
+                "as 'arousal'; other tasks are config.finetune.helpers"
             )
         wrong = [name for name in self.helpers if not name.isidentifier() or name in self.tasks]
         if wrong:
             raise ValueError(
-                f"config.finetune.helpers names {wrong[0]!r}: take {', '.join(VOTES)}, {INTENDED} "
-                "or an attribute of the corpus such as sex or arousal"
+                f"config.finetune.helpers names {wrong[0]!r}: take {', '.join(votes)} or an "
+                "attribute of the corpus such as sex or arousal"
+            )
+        chosen_by = {"ccc": {*self.tasks} - {EMOTION}, "loss": self.tasks}
+        if not chosen_by.get(self.select, EMOTION in self.tasks):
+            raise ValueError(
+                f"config.finetune.select={self.select} is of no task in config.finetune.tasks "
+                f"({', '.join(self.tasks)})"
             )
 
 

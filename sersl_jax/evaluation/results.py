@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import files
+from sersl_jax.evaluation import attributes as attribute_scores
 from sersl_jax.evaluation import metrics, paper, setting
 from sersl_jax.evaluation.splits import SIDES, Split
 
@@ -38,13 +39,15 @@ def write(
     baselines: Mapping[str, pd.DataFrame] | None = None,
     base_config: Mapping[str, Any] | None = None,
     num_splits: int | None = None,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
 
     Args:
         workdir: the run directory.
         predictions: one row per split and test clip, columns as `COLUMNS`, then `p_<class>` in
-            class order, then any others (`sex`, `votes_voice` ...). Classes are names.
+            class order, `predicted_<attribute>`, then any others (`sex`, `arousal`, `votes_voice`
+            ...). Classes are names. Without classes there is no `label` and no `prediction`.
         splits: what was trained; a row's `split` is its split's seed.
         config: everything the run was told; `config["name"]` is the row of the paper's table.
         protocol: the protocol's name.
@@ -52,19 +55,23 @@ def write(
         environment: versions, device, seconds since the last start (a resumed run had others).
         corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
             side, and proves that each test clip was scored once.
-        classes: class names; needed only where there are no `p_<class>` columns.
+        classes: class names; needed only where there are no `p_<class>` columns. Empty where
+            attributes alone were learnt.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
+        attributes: of each attribute that was learnt, its scale and loss.
 
     Returns:
         What `results.json` holds.
     """
     names = class_names(predictions, classes)
     _check_rows(predictions, splits, names, corpus)
-    tables = confusions(predictions, names)
-    scored = [_split_entry(split, tables[str(split.seed)], names, corpus) for split in splits]
+    tables = confusions(predictions, names) if names else {}
+    scored = [_split_entry(split, tables.get(str(split.seed)), names, corpus) for split in splits]
+    if attributes:
+        _add_attributes(scored, predictions)
     results = {
         "config": dict(config),
         "config_diff": {} if base_config is None else difference(base_config, config),
@@ -72,6 +79,7 @@ def write(
         "num_splits": num_splits or len(splits),
         "label_rule": dict(label_rule),
         "classes": names,
+        **({"attributes": dict(attributes)} if attributes else {}),
         "splits": scored,
         **summary([entry["metrics"] for entry in scored]),
         "baselines": {name: score(rows, names) for name, rows in (baselines or {}).items()},
@@ -137,7 +145,7 @@ def score(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
 
 def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
     """Mean and sample standard deviation over splits; the sd of one split is null."""
-    values = {name: np.array([row[name] for row in rows]) for name in metrics.METRICS}
+    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {
         "mean": {name: float(value.mean()) for name, value in values.items()},
         "sd": {
@@ -167,15 +175,22 @@ def table(results: Mapping[str, Any]) -> str:
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
         f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
+        *(_class_lines(results) if results["classes"] else []),
+        *attribute_scores.lines(results, _WIDTH),
+    ]
+    published = paper.figures(results, name)
+    lines += [_row("paper", published)] if published else []
+    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
+
+
+def _class_lines(results: Mapping[str, Any]) -> list[str]:
+    return [
         f"{'per cent':<{_WIDTH}}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
         *(_row(LINES.get(k) or k, line["mean"]) for k, line in results["baselines"].items()),
     ]
-    published = paper.figures(results, name)
-    lines += [_row("paper", published)] if published else []
-    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
 
 
 def _row(title: str, values: Mapping[str, float | None]) -> str:
@@ -183,6 +198,15 @@ def _row(title: str, values: Mapping[str, float | None]) -> str:
     return f"{title:<{_WIDTH}}" + "".join(
         f"{'-':>8}" if cell is None else f"{100 * cell:8.1f}" for cell in cells
     )
+
+
+def _add_attributes(entries: Sequence[dict[str, Any]], predictions: pd.DataFrame) -> None:
+    """Adds `ccc_<attribute>` ... to each split's metrics, and the scores of each speaker."""
+    splits = [str(entry["seed"]) for entry in entries]
+    found = attribute_scores.metrics_of(predictions, splits)
+    for entry, split, values in zip(entries, splits, found, strict=True):
+        entry["metrics"] |= values
+        entry["by_speaker"] = attribute_scores.by_speaker(predictions, split)
 
 
 def _scored(confusion: np.ndarray) -> dict[str, Any]:
@@ -193,16 +217,16 @@ def _scored(confusion: np.ndarray) -> dict[str, Any]:
 def _split_entry(split: Split, confusion, classes, corpus: pd.DataFrame | None) -> dict[str, Any]:
     counts = {} if corpus is None else {"num_clips": _count(split, classes, corpus)}
     speakers = {"seed": split.seed, "speakers": split.speakers, "hash": split.hash}
-    return {**speakers, **counts, **_scored(confusion)}
+    return {**speakers, **counts, **({"metrics": {}} if confusion is None else _scored(confusion))}
 
 
 def _count(split: Split, classes: Sequence[str], corpus: pd.DataFrame) -> dict[str, dict]:
-    """Number of clips of each class on each side."""
+    """Number of clips of each class on each side; without classes, of all."""
     counts = {}
     for side in SIDES:
         chosen = split.indices(side, list(corpus["speaker_id"]), list(corpus["clip"]))
         found = corpus["label"].iloc[chosen].value_counts()
-        counts[side] = {name: int(found.get(name, 0)) for name in classes}
+        counts[side] = {name: int(found.get(name, 0)) for name in classes or [""]}
     return counts
 
 
@@ -210,7 +234,8 @@ def _check_rows(
     predictions: pd.DataFrame, splits: Sequence[Split], classes, corpus: pd.DataFrame | None
 ) -> None:
     """Each test clip of each split once, and nothing else."""
-    missing = [column for column in COLUMNS if column not in predictions.columns]
+    needed = COLUMNS if classes else COLUMNS[:3]
+    missing = [column for column in needed if column not in predictions.columns]
     if missing:
         raise ValueError(f"predictions lack the column(s) {', '.join(missing)}")
     if predictions.duplicated(["split", "clip"]).any():

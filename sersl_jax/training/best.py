@@ -26,7 +26,8 @@ class Choice:
     """How the best epoch is chosen.
 
     Attributes:
-      select: the validation metric: loss, or macro_f1, accuracy or ccc, mean of the main tasks.
+      select: the validation metric: loss, or macro_f1, accuracy or ccc, mean of the main tasks
+        that have it.
       patience: epochs without a better one after which a member's best epoch is final, even if
         other members still train ("early stopping", Sec. 4.3); 0: never before the last epoch.
     """
@@ -40,7 +41,8 @@ class Choice:
         """What is compared; lower is better."""
         if self.select == "loss":
             return scores["loss"]
-        values = [scores[f"{self.select}_{task.name}"] for task in tasks]
+        names = (f"{self.select}_{task.name}" for task in tasks)
+        values = [scores[name] for name in names if name in scores]
         return -sum(values[1:], start=values[0]) / len(values)
 
 

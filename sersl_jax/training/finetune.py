@@ -22,7 +22,7 @@ from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
-from sersl_jax.tasks import AnyTask
+from sersl_jax.tasks import AnyTask, Attribute, Task
 from sersl_jax.training import testing
 from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
@@ -97,6 +97,10 @@ class Recognition:
         """All groups' splits, in order."""
         return [split for group in self.groups for split in group.splits]
 
+    @property
+    def _main_tasks(self) -> list[AnyTask]:
+        return [task for task in self.tasks if task.name in self.config.finetune.tasks]
+
     @cached_property
     def statistics(self) -> SpeakerStatistics:
         """For the normalisers."""
@@ -109,8 +113,11 @@ class Recognition:
 
     @cached_property
     def functionals(self) -> np.ndarray | None:
-        """The SVM's features of all clips, where the dataset has LLDs; normalised in its scope."""
-        if self.dataset.input_name != "llds":
+        """The SVM's features of all clips, where the dataset has LLDs; normalised in its scope.
+
+        None too where no emotion is learnt.
+        """
+        if self.dataset.input_name != "llds" or EMOTION not in self.config.finetune.tasks:
             return None
         storage, _ = self.inputs
         clips = ((i, self.dataset.read(i)) for i in self.clips["example"])
@@ -159,7 +166,14 @@ class Recognition:
             self.label_rule,
             {**testing.environment(), "seconds_since_last_start": round(time.time() - start_time)},
             corpus=self.clips,
-            classes=self.dataset.label_names[EMOTION],
+            classes=[
+                c for task in self._main_tasks if isinstance(task, Task) for c in task.classes
+            ],
+            attributes={
+                task.name: {**task.stamp(), "loss": task.loss}
+                for task in self._main_tasks
+                if isinstance(task, Attribute)
+            },
             warnings=warnings,
             base_config=dataclasses.asdict(Config()),
             baselines=testing.read_baselines(groups),
@@ -212,7 +226,7 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     stage = config.finetune
     targets = create_targets(open_dataset(config, stage), stage)
     dataset = targets.dataset
-    clips = testing.clip_table(dataset, targets.truth)
+    clips = testing.clip_table(dataset, targets.truth, targets.labelled)
     begun = testing.begun_groups(directory / "finetune", stage.num_splits)
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
     speakers = list(clips["speaker_id"])

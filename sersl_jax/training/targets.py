@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from sersl_jax import corpora
 from sersl_jax.config import EMOTION, INTENDED, VOTES, FinetuneConfig, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import label_rule
-from sersl_jax.evaluation.label_rule import LabelRule, create_labels, soft_targets
+from sersl_jax.evaluation.label_rule import ATTRIBUTES, LabelRule, create_labels, soft_targets
 from sersl_jax.tasks import AnyTask, Attribute, Task
 
 Labels = Num[np.ndarray, "examples *classes"]
@@ -26,26 +26,41 @@ class Targets:
       dataset: its labels are what is learnt, of every task.
       tasks: `config.finetune.tasks`, then its helpers.
       truth: the class that counts as right for each example; -1: the rule gives none.
+      labelled: whether an example is trained or tested on: it has an emotion or, where none is
+        learnt, any of the attributes.
       rule: the label rule, as results are stamped with it.
     """
 
     dataset: Dataset
     tasks: tuple[AnyTask, ...]
     truth: Int[np.ndarray, " examples"]
+    labelled: Bool[np.ndarray, " examples"]
     rule: dict[str, Any]
 
 
 def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
     """The tasks that `stage` names. Raises ValueError for what the dataset does not know."""
-    ruled, truth, rule = apply_label_rule(dataset, stage.label)
-    emotion = Task(EMOTION, dataset.label_names[EMOTION])
-    tasks: list[AnyTask] = [emotion]
-    labels = {EMOTION: ruled.labels[EMOTION]}
-    known = _facts(dataset)
-    for name in stage.helpers:
-        task, labels[name] = _helper(name, dataset, known, stage.attribute_loss)
+    facts, scales = _facts(dataset), _scales(dataset)
+    tasks: list[AnyTask] = []
+    labels: dict[str, Labels] = {}
+    truth = np.full(len(dataset.lengths), -1, np.int32)
+    rule: dict[str, Any] = {"source": ATTRIBUTES, "attributes": ",".join(sorted(stage.tasks))}
+    for name in sorted(stage.tasks, key=lambda name: (name != EMOTION, name)):
+        if name == EMOTION:
+            ruled, truth, rule = apply_label_rule(dataset, stage.label)
+            labels[name] = ruled.labels[name]
+            tasks.append(Task(name, dataset.label_names[name]))
+            continue
+        if name not in scales or name not in facts:
+            raise ValueError(_unknown("tasks", name, dataset, [EMOTION, *scales]))
+        task, labels[name] = _attribute(name, facts[name], scales[name], stage.attribute_loss)
         tasks.append(task)
-    return Targets(replace(ruled, labels=labels), tuple(tasks), truth, rule)
+    known = [truth >= 0] if EMOTION in labels else [~np.isnan(v) for v in labels.values()]
+    for name in sorted(stage.helpers):
+        task, labels[name] = _helper(name, dataset, facts, scales, stage.attribute_loss)
+        tasks.append(task)
+    found = replace(dataset, labels=labels)
+    return Targets(found, tuple(tasks), truth, np.any(known, axis=0), rule)
 
 
 def apply_label_rule(
@@ -77,7 +92,11 @@ def apply_label_rule(
 
 
 def _helper(
-    name: str, dataset: Dataset, facts: Mapping[str, Sequence[str]], loss: str
+    name: str,
+    dataset: Dataset,
+    facts: Mapping[str, Sequence[str]],
+    scales: Mapping[str, Sequence[float]],
+    loss: str,
 ) -> tuple[AnyTask, Labels]:
     """A helper and its labels."""
     emotions = dataset.label_names[EMOTION]
@@ -89,13 +108,17 @@ def _helper(
             shares = soft_targets(LabelRule(kind, "soft"), dataset.votes)
             return Task(name, emotions), shares.astype(np.float32)
     if name not in facts:
-        raise ValueError(
-            f"config.finetune.helpers names {name!r}, which {dataset.name} does not know: take "
-            f"some of {', '.join(_known(dataset, facts)) or 'none'}"
-        )
-    if name in corpora.NUMBERS:
-        return _attribute(name, facts[name], loss)
+        raise ValueError(_unknown("helpers", name, dataset, _known(dataset, facts)))
+    if name in scales:
+        return _attribute(name, facts[name], scales[name], loss)
     return _fact(name, facts[name])
+
+
+def _unknown(field: str, name: str, dataset: Dataset, known: Sequence[str]) -> str:
+    return (
+        f"config.finetune.{field} names {name!r}, which {dataset.name} does not know: take some of "
+        f"{', '.join(known) or 'none'}"
+    )
 
 
 def _fact(name: str, values: Sequence[str]) -> tuple[Task, Int[np.ndarray, " examples"]]:
@@ -110,14 +133,32 @@ def _fact(name: str, values: Sequence[str]) -> tuple[Task, Int[np.ndarray, " exa
 
 
 def _attribute(
-    name: str, values: Sequence[str], loss: str
+    name: str, values: Sequence[str], scale: Sequence[float], loss: str
 ) -> tuple[Attribute, Float[np.ndarray, " examples"]]:
-    """A task of numbers, on a scale of whole numbers around those that occur."""
+    """A task of numbers; an empty one is unknown."""
     labels = np.array([float(value or "nan") for value in values], np.float32)
-    low, high = float(np.floor(np.nanmin(labels))), float(np.ceil(np.nanmax(labels)))
-    if low == high:
+    low, high = map(float, scale)
+    if not low < high:
         raise ValueError(f"config.finetune names {name!r}, which is {low:g} everywhere")
     return Attribute(name, low, high, loss), labels
+
+
+def _scales(dataset: Dataset) -> dict[str, Sequence[float]]:
+    """Ends of the scale of every attribute that is a number.
+
+    Of a dataset that was prepared before it kept them, those of its corpus. Raises ValueError where
+    joined datasets differ in one.
+    """
+    parts = dataset.metadata.get("joined", {dataset.name: dataset.metadata})
+    found: dict[str, Sequence[float]] = {}
+    for name, metadata in parts.items():
+        corpus = name.partition("/")[2]
+        module = corpora.get(corpus) if corpus in corpora.names() else None
+        own = metadata.get("scales") or (corpora.scales(module) if module else {})
+        for attribute, scale in own.items():
+            if list(found.setdefault(attribute, scale)) != list(scale):
+                raise ValueError(f"{dataset.name} differ in the scale of {attribute}")
+    return found
 
 
 def _facts(dataset: Dataset) -> dict[str, list[str]]:
