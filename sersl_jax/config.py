@@ -146,8 +146,8 @@ class FinetuneConfig(StageConfig):
     # wav2vec 2.0 (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
-    # What is learnt, tested and reported, and the weight of its loss: "emotion", attributes that are
-    # numbers ("arousal", "valence" ...), or both.
+    # What is learnt, tested and reported, and the weight of its loss: "emotion", attributes that
+    # are numbers ("arousal", "valence" ...), or both.
     tasks: dict[str, Positive] = field(default_factory=lambda: {EMOTION: 1.0})
     # What is learnt beside it and never reported, with weights: raters' shares of votes
     # ("votes_voice" ...), the acted emotion ("intended"), or anything that the corpus knows of a
@@ -160,7 +160,7 @@ class FinetuneConfig(StageConfig):
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
     epochs: Count = 5  # Sec. 4.3
-    # Of validation: the best epoch. ccc is the attributes' mean, macro_f1 and accuracy the emotion's.
+    # Of validation: the best epoch. ccc: of attributes, their mean; macro_f1, accuracy: of emotion.
     select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"
 
     def __post_init__(self):

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +53,7 @@ class Format:
     classes: tuple[str, ...]
     timeline: bool
     abstain: float
+    attributes: tuple[str, ...] = ()
 
     def json(self, rows: Iterator[Row]) -> None:
         """A list of objects."""
@@ -62,27 +63,34 @@ class Format:
         """A header and a line a row; an abstention is an empty label."""
         writer = csv.writer(sys.stdout, lineterminator="\n")
         window = ["start", "end"] if self.timeline else []
-        writer.writerow(["file", *window, "label", *(f"p_{name}" for name in self.classes)])
+        label = ["label", *(f"p_{name}" for name in self.classes)] if self.classes else []
+        writer.writerow(["file", *window, *label, *self.attributes])
         for file, found in rows:
             window = [found.start, found.end] if self.timeline else []
-            values = (f"{p:.7g}" for p in found.probabilities.values())
-            writer.writerow([file, *window, self.label(found) or "", *values])
+            numbers = (*found.probabilities.values(), *found.attributes.values())
+            label = [self.label(found) or ""] if self.classes else []
+            writer.writerow([file, *window, *label, *(f"{value:.7g}" for value in numbers)])
 
     def table(self, rows: Iterator[Row]) -> None:
         """For reading, as they come; probabilities in percent."""
-        widths = [max(len(name), 5) for name in self.classes]
-        heads = [f"{name:>{width}}" for name, width in zip(self.classes, widths, strict=True)]
+        widths = {name: max(len(name), 5) for name in (*self.classes, *self.attributes)}
+        heads = {name: f"{name:>{width}}" for name, width in widths.items()}
         place = f"{'start':>8}{'end':>8}  " if self.timeline else ""
-        column = max(map(len, self.classes)) + 2
-        print(place + f"{'label':<{column}}" + "  ".join(heads) + "   %  file")
+        column = max(map(len, self.classes), default=0) + 2
+        label = f"{'label':<{column}}" if self.classes else ""
+        print(place + label + self._cells(heads, "   %") + "  file")
         for file, found in rows:
             place = f"{found.start:>8.2f}{found.end:>8.2f}  " if self.timeline else ""
-            shares = zip(found.probabilities.values(), widths, strict=True)
-            cells = "  ".join(f"{100 * p:>{width}.1f}" for p, width in shares)
-            print(
-                place + f"{self.label(found) or '-':<{column}}" + cells + f"      {file}",
-                flush=True,
-            )
+            label = f"{self.label(found) or '-':<{column}}" if self.classes else ""
+            cells = {n: f"{100 * p:>{widths[n]}.1f}" for n, p in found.probabilities.items()}
+            cells |= {n: f"{value:>{widths[n]}.2f}" for n, value in found.attributes.items()}
+            print(place + label + self._cells(cells, "    ") + f"  {file}", flush=True)
+
+    def _cells(self, texts: Mapping[str, str], after: str) -> str:
+        """Classes and `after`, then attributes."""
+        shares = "  ".join(texts[name] for name in self.classes)
+        shares += after if self.classes else ""
+        return shares + "".join(f"  {texts[name]}" for name in self.attributes)
 
     def label(self, found: "Prediction") -> str | None:
         """None where the most probable class is less probable than `abstain`."""
@@ -91,7 +99,8 @@ class Format:
     def _object(self, file: str, found: "Prediction") -> dict:
         window = {"start": found.start, "end": found.end} if self.timeline else {}
         label = {"label": self.label(found), "probabilities": found.probabilities}
-        return {"file": file, **window, **label}
+        values = {"attributes": found.attributes} if found.attributes else {}
+        return {"file": file, **window, **(label if self.classes else {}), **values}
 
 
 def define_flags() -> None:
@@ -127,7 +136,8 @@ def run(arguments: Sequence[str], options: Options) -> int:
     if not options.checkpoint:
         print(f"note: {_DEFAULT_IS}", file=sys.stderr)
     answers = _Answers(recognizer, files, options)
-    form = Format(recognizer.labels, options.timeline, options.abstain)
+    attributes = tuple(recognizer.attributes)
+    form = Format(recognizer.labels, options.timeline, options.abstain, attributes)
     getattr(form, options.format)(iter(answers))
     if options.embeddings:
         answers.write_embeddings(Path(options.embeddings))

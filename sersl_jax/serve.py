@@ -139,9 +139,11 @@ class Analysis:
     def description(self) -> str:
         """For the head of the page."""
         name, members = self.recognizer.ensemble.config.name, len(self.recognizer.members)
+        scales = [f"{n} ({a:g} to {b:g})" for n, (a, b) in self.recognizer.attributes.items()]
         return (
             f"Model `{name}`, the mean over {members} members: "
-            f"{', '.join(self.recognizer.labels)}. {_SCOPES.get(self.recognizer.scope, '')}"
+            f"{', '.join((*self.recognizer.labels, *scales))}. "
+            f"{_SCOPES.get(self.recognizer.scope, '')}"
             f"Recordings of up to {self.max_seconds:.0f} s; "
             "they stay on the computer that runs this page and are deleted after an hour."
         )
@@ -165,18 +167,22 @@ class Analysis:
         whole = self.recognizer.predict(waveform, SAMPLE_RATE, normaliser=own)
         timeline = self.recognizer.timeline(waveform, SAMPLE_RATE, normaliser=own)
         notes = f"**Take care:** the recording is {', '.join(whole.notes)}." if whole.notes else ""
+        values = (f"**{name}: {value:.2f}**\n\n" for name, value in whole.attributes.items())
+        notes = "".join(values) + notes
         target = Path(tempfile.mkdtemp(dir=self.folder), f"{Path(path).stem}.csv")
         _write_csv(target, timeline)
         table = gradio.DownloadButton(value=str(target), interactive=True)
-        return whole.probabilities, notes, draw(waveform, timeline), table
+        return whole.probabilities or None, notes, draw(waveform, timeline), table
 
 
 def draw(waveform: np.ndarray, timeline: "Sequence[Prediction]") -> "Figure":
-    """Waveform, spectrogram and probabilities over one axis of time."""
+    """Waveform, spectrogram, probabilities and attributes over one axis of time."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
-    above, middle, below = figure.subplots(3, sharex=True, height_ratios=(1, 2, 2))
+    drawn = [name for name in ("probabilities", "attributes") if getattr(timeline[0], name)]
+    heights = (1, 2, *(2 for _ in drawn))
+    above, middle, *rest = figure.subplots(len(heights), sharex=True, height_ratios=heights)
     size = -(-len(waveform) // _ENVELOPE)
     pieces = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
     times = np.arange(len(pieces)) * size / SAMPLE_RATE
@@ -187,9 +193,10 @@ def draw(waveform: np.ndarray, timeline: "Sequence[Prediction]") -> "Figure":
     sizes = {"NFFT": window, "noverlap": window // 2, "Fs": SAMPLE_RATE}
     middle.specgram(audible, **sizes, cmap="magma", vmin=-120)
     middle.set_ylabel("Hz")
-    _draw_timeline(below, timeline)
-    below.set(xlabel="s", ylabel="probability", ylim=(0, 1), xlim=(0, len(waveform) / SAMPLE_RATE))
-    below.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    for axes, name in zip(rest, drawn, strict=True):
+        (_draw_timeline if name == "probabilities" else _draw_attributes)(axes, timeline)
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    rest[-1].set(xlabel="s", xlim=(0, len(waveform) / SAMPLE_RATE))
     return figure
 
 
@@ -203,6 +210,15 @@ def _draw_timeline(axes: Any, timeline: "Sequence[Prediction]") -> None:
         values = np.array([found.probabilities[label] for found in timeline])
         axes.stairs(floor + values, edges, baseline=floor, fill=True, label=label, alpha=0.8)
         floor = floor + values
+    axes.set(ylabel="probability", ylim=(0, 1))
+
+
+def _draw_attributes(axes: Any, timeline: "Sequence[Prediction]") -> None:
+    """A curve of each attribute through the windows' centres."""
+    centres = [(found.start + found.end) / 2 for found in timeline]
+    for name in timeline[0].attributes:
+        axes.plot(centres, [found.attributes[name] for found in timeline], ".-", label=name)
+    axes.set(ylabel="attribute")
 
 
 def list_examples(folder: Path) -> dict[str, Path]:
@@ -228,9 +244,10 @@ def _write_csv(target: Path, timeline: "Sequence[Prediction]") -> None:
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
         names = [f"p_{label}" for label in timeline[0].probabilities]
-        writer.writerow(["start", "end", "label", *names])
+        writer.writerow(["start", "end", "label", *names, *timeline[0].attributes])
         for found in timeline:
-            writer.writerow([found.start, found.end, found.label, *found.probabilities.values()])
+            values = (*found.probabilities.values(), *found.attributes.values())
+            writer.writerow([found.start, found.end, found.label, *values])
 
 
 def _import_gradio() -> Any:

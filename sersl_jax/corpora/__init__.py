@@ -3,7 +3,8 @@
 A module for speech emotion recognition also has `CLASSES`, the names of its emotions in order
 (or its clips' labels are the classes, sorted) and, where only a part has labels, `labelled_clips`.
 `SCALES` names the ends of the scale of each attribute that is a number; `scales(clips)` takes its
-place where only the clips can tell. A clip whose file is missing is yielded all the same: `prepare` writes it to the ledger.
+place where only the clips can tell.
+A clip whose file is missing is yielded all the same: `prepare` writes it to the ledger.
 """
 
 import importlib
@@ -26,8 +27,8 @@ class Clip:
     of the whole media file. `labels["emotion"]` is a class name; `votes` holds, per modality that
     raters saw ("multimodal", "voice", "face"), one number per class in the corpus's class order.
     `attributes` is what else is known, as text: `sex`, `age`, `sentence`, ...; `arousal`, `valence`
-    and `dominance`, the raters' mean in the corpus's own scale; `partition` (train, validation, test, ...) or
-    `session`, where the corpus comes with them.
+    and `dominance`, the raters' mean in the corpus's own scale; `partition` (train, validation,
+    test, ...) or `session`, where the corpus comes with them.
     `untracked` is why a face back-end gave no CSV, where it was asked and failed.
     """
 

@@ -85,11 +85,11 @@ def metrics_of(predictions: pd.DataFrame, splits: Sequence[str]) -> list[dict[st
     return found
 
 
-def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, dict[str, float]]]:
+def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, dict[str, int | float]]]:
     """`{speaker: {attribute: {clips, ccc, pearson, mae}}}` of one split's test speakers."""
     rows = predictions[predictions["split"].astype(str) == split]
     speakers = sorted(set(rows["speaker_id"].astype(str)))
-    found: dict[str, dict[str, dict[str, float]]] = {speaker: {} for speaker in speakers}
+    found: dict[str, dict[str, dict[str, int | float]]] = {speaker: {} for speaker in speakers}
     for name in names(rows):
         (total,) = of_splits(rows, name, [split], speakers)
         values = scores(total)

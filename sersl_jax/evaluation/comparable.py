@@ -143,7 +143,7 @@ def _speaker_difference(ours: dict[str, list[str]], theirs: dict[str, list[str]]
 def _rows_differ(one: Run, other: Run) -> str | None:
     truths = ["label"] if one.classes else one.attributes
     columns = ["split", "clip", "speaker_id", *truths]
-    tables = [run.predictions[columns] for run in (one, other)]
+    tables = [run.predictions[columns].astype(object).fillna("") for run in (one, other)]
     both = tables[0].merge(tables[1], how="outer", on=["split", "clip"], indicator=True)
     apart = both.query('_merge != "both"').to_dict("records")
     if apart:
@@ -176,7 +176,8 @@ def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
     """All runs count the same classes in the same order: the first run's that knows them."""
     if not run.classes:
         return run
-    classes = next((other.classes for other in runs if other.results), runs[0].classes)
+    known = [other for other in runs if other.classes]
+    classes = next((other.classes for other in known if other.results), known[0].classes)
     said = {*run.predictions["label"], *run.predictions["prediction"]}
     strange = sorted(said - set(classes))
     if strange:

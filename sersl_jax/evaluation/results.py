@@ -114,6 +114,8 @@ def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None)
     """Class names in order: as given, else the `p_<class>` columns, else those that occur."""
     if classes is not None:
         return list(classes)
+    if "label" not in predictions:
+        return []
     columns = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
     return columns or sorted({*predictions["label"], *predictions["prediction"]})
 

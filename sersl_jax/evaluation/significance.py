@@ -60,8 +60,8 @@ def holm(p_values: Sequence[float]) -> Float[np.ndarray, "tests"]:
 
 
 def bootstrap(
-    confusions: Real[np.ndarray, "splits speakers classes classes"],
-    others: Real[np.ndarray, "splits speakers classes classes"] | None = None,
+    confusions: Real[np.ndarray, "splits speakers rows columns"],
+    others: Real[np.ndarray, "splits speakers rows columns"] | None = None,
     metric: str = "macro_f1",
     resamples: int = 2000,
     seed: int = 0,
@@ -70,7 +70,7 @@ def bootstrap(
     """95 % percentile interval of the mean over splits, with speakers drawn with replacement.
 
     Args:
-        confusions: a table for each split and speaker; zeros where a split does not test a speaker.
+        confusions: a table for each split and speaker (sums of attributes too); zeros where a split does not test a speaker.
         others: another model's; then the interval is that of the difference.
         metric: a key of `scores`.
         resamples: number of draws; one draw of speakers serves all splits and both models.
@@ -88,7 +88,7 @@ def bootstrap(
 
 
 def _weighted_mean(
-    confusions: Real[np.ndarray, "splits speakers classes classes"],
+    confusions: Real[np.ndarray, "splits speakers rows columns"],
     weights: Int[np.ndarray, "resamples speakers"],
     metric: str,
     scores: Callable[..., Mapping[str, np.ndarray]],

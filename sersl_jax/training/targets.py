@@ -100,7 +100,7 @@ def _helper(
 ) -> tuple[AnyTask, Labels]:
     """A helper and its labels."""
     emotions = dataset.label_names[EMOTION]
-    if name == INTENDED:
+    if name in (INTENDED, EMOTION):  # the latter beside attributes alone
         return Task(name, emotions), dataset.labels[EMOTION]
     if name in VOTES and dataset.votes is not None:
         kind = name.removeprefix("votes_")
