@@ -121,7 +121,7 @@ class Attribute:
         """What a checkpoint keeps of the task beside its name; see `create`."""
         return {"scale": [self.low, self.high]}
 
-    def values(self, logits: Float[Array, "batch 1"]) -> Float[Array, " batch"]:
+    def values(self, logits: Float[Any, "batch 1"]) -> Float[Any, " batch"]:
         """Predictions in the corpus's scale."""
         return (self.low + self.high) / 2 + self._half * logits[:, 0]
 

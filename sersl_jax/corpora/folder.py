@@ -64,7 +64,7 @@ def _attributes(path: Path) -> dict[str, dict[str, str]]:
         return {}
     table = _read(path)
     known = {"clip", "label", "speaker_id"}
-    names = [n for n in table if n in _TEXT or (n not in known and _is_numeric(table[n]))]
+    names = [n for n in table if n in _TEXT or (n not in known and _is_numeric([*table[n]]))]
     rows = table.to_dict("records") if "clip" in table else []
     return {_stem(row["clip"]): {n: row[n] for n in names if row[n]} for row in rows}
 
@@ -73,7 +73,7 @@ def _numbers(attributes: Mapping[str, Mapping[str, str]]) -> bool:
     return any({*found} - {*_TEXT} for found in attributes.values())
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def _is_numeric(column: Sequence[str]) -> bool:
     filled = [value for value in column if value]
     return bool(filled) and all(_labels.is_number(value) for value in filled)
 

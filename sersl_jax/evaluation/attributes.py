@@ -15,6 +15,7 @@ PREFIX = "predicted_"
 METRICS = ("ccc", "pearson", "mae")
 # Sums over clips: 1, y, x, y^2, x^2, xy, |x - y|; y is the label, x the prediction.
 NUM_SUMS = 7
+Scores = dict[str, int | float]
 
 
 def names(predictions: pd.DataFrame) -> list[str]:
@@ -25,7 +26,7 @@ def names(predictions: pd.DataFrame) -> list[str]:
 
 def labels(predictions: pd.DataFrame, name: str) -> Float[np.ndarray, "rows"]:
     """Labels of an attribute; nan where unknown."""
-    return pd.to_numeric(predictions[name], errors="coerce").to_numpy(np.float64)
+    return np.array([float(value or "nan") for value in predictions[name]], np.float64)
 
 
 def sums(
@@ -85,11 +86,11 @@ def metrics_of(predictions: pd.DataFrame, splits: Sequence[str]) -> list[dict[st
     return found
 
 
-def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, dict[str, int | float]]]:
+def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, Scores]]:
     """`{speaker: {attribute: {clips, ccc, pearson, mae}}}` of one split's test speakers."""
-    rows = predictions[predictions["split"].astype(str) == split]
+    rows = predictions.loc[predictions["split"].astype(str) == split]
     speakers = sorted(set(rows["speaker_id"].astype(str)))
-    found: dict[str, dict[str, dict[str, int | float]]] = {speaker: {} for speaker in speakers}
+    found: dict[str, dict[str, Scores]] = {speaker: {} for speaker in speakers}
     for name in names(rows):
         (total,) = of_splits(rows, name, [split], speakers)
         values = scores(total)

@@ -70,7 +70,8 @@ def bootstrap(
     """95 % percentile interval of the mean over splits, with speakers drawn with replacement.
 
     Args:
-        confusions: a table for each split and speaker (sums of attributes too); zeros where a split does not test a speaker.
+        confusions: a table for each split and speaker (of attributes, their sums); zeros where a
+            split does not test a speaker.
         others: another model's; then the interval is that of the difference.
         metric: a key of `scores`.
         resamples: number of draws; one draw of speakers serves all splits and both models.

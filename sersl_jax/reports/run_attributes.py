@@ -1,7 +1,6 @@
 """The report's section on attributes (arousal ...), from the predictions."""
 
 import numpy as np
-import pandas as pd
 
 from sersl_jax.evaluation import attributes, comparison, runs
 from sersl_jax.reports import charts, html, tables
@@ -50,15 +49,19 @@ def _scores(run: runs.Run) -> str:
 
 def _pictures(run: runs.Run, name: str) -> list[str]:
     """Predictions against labels, and the error of each speaker."""
-    rows = run.predictions.assign(label=attributes.labels(run.predictions, name))
-    rows = rows[rows["label"].notna()]
-    clips = rows.groupby("clip", sort=True)[["label", attributes.PREFIX + name]].mean()
-    shown = clips.iloc[:: max(1, len(clips) // _DOTS)]
+    found: dict[str, list[tuple[float, float]]] = {}
+    labels = attributes.labels(run.predictions, name)
+    said = run.predictions[attributes.PREFIX + name].to_numpy(np.float64)
+    for clip, label, value in zip(run.predictions["clip"], labels, said, strict=True):
+        if np.isfinite(label):
+            found.setdefault(clip, []).append((float(label), float(value)))
+    points = {clip: np.mean(found[clip], axis=0).tolist() for clip in sorted(found)}
+    shown = sorted(points)[:: max(1, len(points) // _DOTS)]
     dots = [
-        charts.Dot(f"{clip}: {said:.2f}, label {label:.2f}", label, said, radius=2.0)
-        for clip, (label, said) in zip(shown.index, shown.to_numpy().tolist(), strict=True)
+        charts.Dot(f"{c}: {points[c][1]:.2f}, label {points[c][0]:.2f}", *points[c], radius=2.0)
+        for c in shown
     ]
-    ends = [float(clips["label"].min()), float(clips["label"].max())]
+    ends = [min(point[0] for point in points.values()), max(p[0] for p in points.values())]
     picture = charts.plot(
         [charts.Line("as labelled", ends, ends, 5, "dashed")],
         dots,
@@ -90,10 +93,13 @@ def _speakers(run: runs.Run, name: str) -> str:
         y_label=f"MAE of {name}",
         x_ticks=False,
     )
-    table = pd.DataFrame({key: values[order] for key, values in scores.items()})
     rows = [
-        [run.speakers[k], f"{int(total[k, 0])}", *(f"{value:.3f}" for value in line)]
-        for k, line in zip(order, table[[*attributes.METRICS]].to_numpy().tolist(), strict=True)
+        [
+            run.speakers[k],
+            f"{total[k, 0]:.0f}",
+            *(f"{scores[m][k]:.3f}" for m in attributes.METRICS),
+        ]
+        for k in order
     ]
     listed = html.table(["speaker", "clips", "CCC", "Pearson", "MAE"], rows)
     caption = "One point a speaker, over all splits that test it."

@@ -52,7 +52,7 @@ def number(metric: str, value: float | None, deviation: float | None = None) -> 
 
 def headings(names: Sequence[str]) -> list[str]:
     """The metrics' names as columns."""
-    short = dict(zip(METRICS, HEADINGS, strict=True))
+    short = dict(zip(map(str, METRICS), HEADINGS, strict=True))
     return [short.get(name) or attributes.title(name) for name in names]
 
 
@@ -61,7 +61,7 @@ def gain(metric: str, value: float) -> str:
     return f"{100 * value:+.1f}" if metric in METRICS else f"{value:+.3f}"
 
 
-def contest_cells(contest: Contest, metric: str) -> list[str]:
+def contest_cells(contest: Contest, metric: str = "macro_f1") -> list[str]:
     """One line of the table of tests."""
     low, high = contest.interval
     return [

@@ -37,8 +37,8 @@ def check_finetune(config: Config, workdir: Path) -> None:
             )
     elif stage.init_from:
         _check_exists("finetune.init_from", Path(stage.init_from))
-    if stage.helpers:
-        _check_helpers(config)
+    if stage.helpers or [*stage.tasks] != [EMOTION]:
+        _check_tasks(config)
     if stage.freeze:
         optimizer.check_frozen(_parameter_shapes(config), stage.freeze)
 
@@ -59,8 +59,8 @@ def _check_dataset(config: Config, name: str) -> None:
             raise type(error)(f"config.{name}.dataset: {error}") from None
 
 
-def _check_helpers(config: Config) -> None:
-    """The datasets that are prepared already know what the helpers name."""
+def _check_tasks(config: Config) -> None:
+    """The datasets that are prepared already know what tasks and helpers name."""
     stage, data_dir = config.finetune, config.data.data_dir or None
     for name in map(str.strip, stage.dataset.split(",")):
         if datasets.find(name, data_dir) is not None:

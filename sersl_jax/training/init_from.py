@@ -83,7 +83,8 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     member = names.index(method) if method in names else 0
     params = jax.tree.map(lambda leaf: leaf[member], found.params)
     origin = f"{directory} ({names[member]})"
-    if EMOTION not in found.info["tasks"]:
+    reported = found.info["config"].get("finetune", {}).get("tasks") or [EMOTION]
+    if not {*reported} & {*found.info["tasks"]}:
         return Start(params, origin)
     sides = found.info["speakers"][member]
     speakers = frozenset(name for side in sides.values() for name in side)

@@ -32,12 +32,14 @@ def corpus(**changes):
     ]
     facts[1] = {}
     table = clips.examples.assign(attributes=list(map(json.dumps, facts)))
-    return replace(clips, examples=table, votes=votes, **changes)
+    metadata = {"scales": {"arousal": [1.0, 5.0]}}
+    return replace(clips, **{"examples": table, "votes": votes, "metadata": metadata} | changes)
 
 
 def stage(**fields):
     config = made_up.config()
-    config.finetune.update(fields)
+    for name, value in fields.items():
+        setattr(config.finetune, name, value)
     return create(config).finetune
 
 
@@ -47,7 +49,7 @@ def test_helpers_are_what_the_corpus_knows_of_a_clip():
     assert [task.name for task in found.tasks] == ["emotion", *sorted([*HELPERS, "intended"])]
     tasks, labels = {task.name: task for task in found.tasks}, found.dataset.labels
     assert tasks["sex"] == Task("sex", ("female", "male"))
-    assert tasks["arousal"] == Attribute("arousal", 1.0, 4.0)
+    assert tasks["arousal"] == Attribute("arousal", 1.0, 5.0)
     assert labels["sex"][:4].tolist() == [0, -1, 0, 1]
     np.testing.assert_array_equal(labels["arousal"][:4], np.float32([1.5, np.nan, 3.5, 1.5]))
     first, second = labels["votes_voice"][[0, 2]]
@@ -114,3 +116,67 @@ def test_helpers_train_the_encoder_and_judge_no_epoch(tmp_path):
     assert heads == {"head_emotion", *(f"head_{name}" for name in HELPERS)}
     shared = (alone.params["encoder"], best.params["encoder"])
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, shared), strict=True))
+
+
+def test_attributes_alone_may_be_what_is_learnt():
+    clips = corpus(metadata={"scales": {"arousal": [1.0, 7.0]}})
+    found = create_targets(clips, stage(tasks={"arousal": 1.0}, helpers={"emotion": 0.1}))
+    assert [task.name for task in found.tasks] == ["arousal", "emotion"]
+    assert found.tasks[0] == Attribute("arousal", 1.0, 7.0)
+    assert found.labelled.tolist() == [i != 1 for i in range(len(clips.lengths))]
+    assert found.rule == {"source": "attributes", "attributes": "arousal"}
+    both = create_targets(clips, stage(tasks={"arousal": 1.0, "emotion": 1.0}))
+    assert [task.name for task in both.tasks] == ["emotion", "arousal"]
+    assert both.labelled.all()
+
+
+@pytest.mark.parametrize(
+    ("scales", "said"),
+    [
+        ({}, "tasks names 'arousal', which speech/made_up does not know: take some of emotion$"),
+        ({"valence": [1.0, 5.0]}, "names 'arousal', .* take some of emotion, valence"),
+    ],
+)
+def test_a_corpus_without_the_attribute_says_so_in_a_line(scales, said):
+    with pytest.raises(ValueError, match=said):
+        create_targets(corpus(metadata={"scales": scales}), stage(tasks={"arousal": 1.0}))
+
+
+def test_joined_datasets_share_the_scale():
+    parts = {"speech/iemocap": {"options": {}}, "speech/msp_podcast": {"options": {}}}
+    clips = corpus(metadata={"joined": parts})
+    with pytest.raises(ValueError, match="differ in the scale of arousal"):
+        create_targets(clips, stage(tasks={"arousal": 1.0}))
+    old = replace(clips, name="speech/iemocap", metadata={"options": {}})
+    task = create_targets(old, stage(tasks={"arousal": 1.0})).tasks[0]
+    assert task == Attribute("arousal", 1.0, 5.0)  # the corpus's, where the dataset has none
+
+
+def test_a_network_overfits_32_clips_in_two_attributes(tmp_path):
+    """Its validation clips are its training clips: CCC above 0.95, and the best epoch is by it."""
+    random = np.random.default_rng(0)
+    facts = [json.dumps({"arousal": f"{a:.2f}", "valence": f"{v:.2f}"})
+             for a, v in random.uniform(1, 5, (len(made_up.corpus().lengths), 2))]  # fmt: skip
+    scales = {"arousal": [1.0, 5.0], "valence": [1.0, 5.0]}
+    table = made_up.corpus().examples.assign(attributes=facts)
+    clips = replace(made_up.corpus(), examples=table, metadata={"scales": scales})
+    config = made_up.config()
+    config.finetune.update({"epochs": 60, "batch_size": 32, "select": "ccc"})
+    config.finetune.tasks = {"arousal": 1.0, "valence": 1.0}
+    config.finetune.optimizer.update({"learning_rate": 1e-2, "schedule": "cosine"})
+    config.model.dropout = dict.fromkeys(config.model.dropout, 0.0)
+    chosen = create(config)
+    targets = create_targets(clips, chosen.finetune)
+    network = made_up.create_network(chosen.model, targets.tasks, "float32")
+    training = replace(
+        made_up.training(),
+        dataset=targets.dataset,
+        inputs=made_up.inputs(targets.dataset),
+        objective=Multitask(network, targets.tasks),
+        weights={name: np.ones(1, np.float32) for name in scales},
+        train=[np.arange(32)],
+        validation=[np.arange(32)],
+        select="ccc",
+    )
+    _, best = loop.fit(training, chosen, tmp_path / "member", tmp_path)
+    assert -jax.device_get(best.value).item() > 0.95
