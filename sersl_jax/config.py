@@ -22,10 +22,8 @@ from sersl_jax.model_config import (
     Rate,
     Share,
 )
+from sersl_jax.target_config import EMOTION, LabelConfig, check_tasks
 
-EMOTION = "emotion"  # the task of a speech corpus's own classes
-INTENDED = "intended"  # a helper: the acted emotion, where `label.source` is another
-VOTES = ("votes_multimodal", "votes_voice", "votes_face")  # helpers: raters' shares of votes
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
 
@@ -117,26 +115,6 @@ class PretrainConfig(StageConfig):
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)  # Sec. 4.3
 
 
-@dataclass(frozen=True)
-class LabelConfig(Checked):
-    """Which of CREMA-D's labels is right; other corpora have one."""
-
-    # intended: the acted emotion, as in the paper's tables (docs/choices.md) | the plurality of
-    # raters who saw and heard, heard, or saw the clip
-    source: Literal["intended", "multimodal", "voice", "face"] = "intended"
-    targets: Literal["plurality", "soft"] = "plurality"  # soft: shares of votes
-    ties: Literal["random", "drop"] = "random"
-    seed: int = 0
-
-    def __post_init__(self):
-        """Refuses shares of votes without votes."""
-        if self.targets == "soft" and self.source == "intended":
-            raise ValueError(
-                "config.finetune.label.targets='soft' needs votes: set "
-                "config.finetune.label.source to multimodal, voice or face"
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(StageConfig):
     """Emotion recognition over the splits of a protocol."""
@@ -154,7 +132,7 @@ class FinetuneConfig(StageConfig):
     # clip ("sex", "sentence", "arousal" ...). Epochs are chosen without them.
     helpers: dict[str, Positive] = field(default_factory=dict)
     attribute_loss: Literal["ccc", "mse"] = "ccc"  # of numbers such as arousal
-    label: LabelConfig = LabelConfig()
+    label: LabelConfig = field(default_factory=LabelConfig)
     protocol: str = "paper"  # one of PROTOCOLS, or a .json (evaluation.splits)
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
@@ -165,25 +143,7 @@ class FinetuneConfig(StageConfig):
 
     def __post_init__(self):
         """Refuses tasks that are none, and to choose epochs by a metric that no task has."""
-        votes = (*VOTES, INTENDED)
-        wrong = [name for name in self.tasks if not name.isidentifier() or name in votes]
-        if wrong or not self.tasks:
-            raise ValueError(
-                f"config.finetune.tasks={self.tasks!r} should name {EMOTION!r} or attributes such "
-                "as 'arousal'; other tasks are config.finetune.helpers"
-            )
-        wrong = [name for name in self.helpers if not name.isidentifier() or name in self.tasks]
-        if wrong:
-            raise ValueError(
-                f"config.finetune.helpers names {wrong[0]!r}: take {', '.join(votes)} or an "
-                "attribute of the corpus such as sex or arousal"
-            )
-        chosen_by = {"ccc": {*self.tasks} - {EMOTION}, "loss": self.tasks}
-        if not chosen_by.get(self.select, EMOTION in self.tasks):
-            raise ValueError(
-                f"config.finetune.select={self.select} is of no task in config.finetune.tasks "
-                f"({', '.join(self.tasks)})"
-            )
+        check_tasks(self.tasks, self.helpers, self.select)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,12 @@ Results go to stdout; a file that can't be used is a line on stderr, and the exi
 """
 
 import contextlib
-import csv
 import glob
-import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_IS = "the model in the package knows six acted emotions of English speakers (CREMA-D)"
 _MANY = 10  # files from which on progress is shown
-Row = tuple[str, "Prediction"]
 
 
 @dataclass(frozen=True)
@@ -44,63 +41,6 @@ class Options:
     embeddings: str | None = None
     abstain: float = 0.0
     speaker_from: str | None = None
-
-
-@dataclass(frozen=True)
-class Format:
-    """How rows become text."""
-
-    classes: tuple[str, ...]
-    timeline: bool
-    abstain: float
-    attributes: tuple[str, ...] = ()
-
-    def json(self, rows: Iterator[Row]) -> None:
-        """A list of objects."""
-        print(json.dumps([self._object(*row) for row in rows], indent=1, ensure_ascii=False))
-
-    def csv(self, rows: Iterator[Row]) -> None:
-        """A header and a line a row; an abstention is an empty label."""
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        window = ["start", "end"] if self.timeline else []
-        label = ["label", *(f"p_{name}" for name in self.classes)] if self.classes else []
-        writer.writerow(["file", *window, *label, *self.attributes])
-        for file, found in rows:
-            window = [found.start, found.end] if self.timeline else []
-            numbers = (*found.probabilities.values(), *found.attributes.values())
-            label = [self.label(found) or ""] if self.classes else []
-            writer.writerow([file, *window, *label, *(f"{value:.7g}" for value in numbers)])
-
-    def table(self, rows: Iterator[Row]) -> None:
-        """For reading, as they come; probabilities in percent."""
-        widths = {name: max(len(name), 5) for name in (*self.classes, *self.attributes)}
-        heads = {name: f"{name:>{width}}" for name, width in widths.items()}
-        place = f"{'start':>8}{'end':>8}  " if self.timeline else ""
-        column = max(map(len, self.classes), default=0) + 2
-        label = f"{'label':<{column}}" if self.classes else ""
-        print(place + label + self._cells(heads, "   %") + "  file")
-        for file, found in rows:
-            place = f"{found.start:>8.2f}{found.end:>8.2f}  " if self.timeline else ""
-            label = f"{self.label(found) or '-':<{column}}" if self.classes else ""
-            cells = {n: f"{100 * p:>{widths[n]}.1f}" for n, p in found.probabilities.items()}
-            cells |= {n: f"{value:>{widths[n]}.2f}" for n, value in found.attributes.items()}
-            print(place + label + self._cells(cells, "    ") + f"  {file}", flush=True)
-
-    def _cells(self, texts: Mapping[str, str], after: str) -> str:
-        """Classes and `after`, then attributes."""
-        shares = "  ".join(texts[name] for name in self.classes)
-        shares += after if self.classes else ""
-        return shares + "".join(f"  {texts[name]}" for name in self.attributes)
-
-    def label(self, found: "Prediction") -> str | None:
-        """None where the most probable class is less probable than `abstain`."""
-        return found.label if found.confidence >= self.abstain else None
-
-    def _object(self, file: str, found: "Prediction") -> dict:
-        window = {"start": found.start, "end": found.end} if self.timeline else {}
-        label = {"label": self.label(found), "probabilities": found.probabilities}
-        values = {"attributes": found.attributes} if found.attributes else {}
-        return {"file": file, **window, **(label if self.classes else {}), **values}
 
 
 def define_flags() -> None:
@@ -137,6 +77,8 @@ def run(arguments: Sequence[str], options: Options) -> int:
         print(f"note: {_DEFAULT_IS}", file=sys.stderr)
     answers = _Answers(recognizer, files, options)
     attributes = tuple(recognizer.attributes)
+    from sersl_jax.inference.formats import Format
+
     form = Format(recognizer.labels, options.timeline, options.abstain, attributes)
     getattr(form, options.format)(iter(answers))
     if options.embeddings:
@@ -152,7 +94,7 @@ class _Answers:
         self.failed = False
         self.embedded: list[tuple[str, float, float, np.ndarray]] = []
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator["tuple[str, Prediction]"]:
         with _stdin_file(self.files) as paths:
             bar = tqdm(self._all(paths), total=len(paths), unit="file", disable=self._quiet())
             for file, path, found in zip(self.files, paths, bar, strict=True):

@@ -86,6 +86,14 @@ def metrics_of(predictions: pd.DataFrame, splits: Sequence[str]) -> list[dict[st
     return found
 
 
+def add(entries: Sequence[dict[str, Any]], predictions: pd.DataFrame) -> None:
+    """Adds to `results.json`'s splits their metrics of attributes, and those of each speaker."""
+    splits = [str(entry["seed"]) for entry in entries]
+    for entry, split, found in zip(entries, splits, metrics_of(predictions, splits), strict=True):
+        entry["metrics"] |= found
+        entry["by_speaker"] = by_speaker(predictions, split)
+
+
 def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, Scores]]:
     """`{speaker: {attribute: {clips, ccc, pearson, mae}}}` of one split's test speakers."""
     rows = predictions.loc[predictions["split"].astype(str) == split]

@@ -55,8 +55,7 @@ def write(
         environment: versions, device, seconds since the last start (a resumed run had others).
         corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
             side, and proves that each test clip was scored once.
-        classes: class names; needed only where there are no `p_<class>` columns. Empty where
-            attributes alone were learnt.
+        classes: class names; needed where there are no `p_<class>` columns. Empty: attributes alone.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
@@ -71,7 +70,7 @@ def write(
     tables = confusions(predictions, names) if names else {}
     scored = [_split_entry(split, tables.get(str(split.seed)), names, corpus) for split in splits]
     if attributes:
-        _add_attributes(scored, predictions)
+        attribute_scores.add(scored, predictions)
     results = {
         "config": dict(config),
         "config_diff": {} if base_config is None else difference(base_config, config),
@@ -200,15 +199,6 @@ def _row(title: str, values: Mapping[str, float | None]) -> str:
     return f"{title:<{_WIDTH}}" + "".join(
         f"{'-':>8}" if cell is None else f"{100 * cell:8.1f}" for cell in cells
     )
-
-
-def _add_attributes(entries: Sequence[dict[str, Any]], predictions: pd.DataFrame) -> None:
-    """Adds `ccc_<attribute>` ... to each split's metrics, and the scores of each speaker."""
-    splits = [str(entry["seed"]) for entry in entries]
-    found = attribute_scores.metrics_of(predictions, splits)
-    for entry, split, values in zip(entries, splits, found, strict=True):
-        entry["metrics"] |= values
-        entry["by_speaker"] = attribute_scores.by_speaker(predictions, split)
 
 
 def _scored(confusion: np.ndarray) -> dict[str, Any]:

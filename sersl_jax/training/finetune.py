@@ -16,13 +16,14 @@ import pandas as pd
 from jaxtyping import Int
 
 from sersl_jax import sharding
-from sersl_jax.config import EMOTION, Config, ModelConfig
+from sersl_jax.config import Config, ModelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
-from sersl_jax.tasks import AnyTask, Attribute, Task
+from sersl_jax.target_config import EMOTION
+from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
 from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
@@ -36,7 +37,7 @@ from sersl_jax.training.normaliser import (
 )
 from sersl_jax.training.objectives import Multitask
 from sersl_jax.training.program import Program
-from sersl_jax.training.targets import create_targets
+from sersl_jax.training.targets import create_targets, describe_reported
 from sersl_jax.training.testing import Group
 from sersl_jax.training.trainer import Training, fresh_params
 
@@ -97,10 +98,6 @@ class Recognition:
         """All groups' splits, in order."""
         return [split for group in self.groups for split in group.splits]
 
-    @property
-    def _main_tasks(self) -> list[AnyTask]:
-        return [task for task in self.tasks if task.name in self.config.finetune.tasks]
-
     @cached_property
     def statistics(self) -> SpeakerStatistics:
         """For the normalisers."""
@@ -156,7 +153,8 @@ class Recognition:
 
     def write(self, number: int, method: str, warnings: Sequence[str], start_time: float) -> None:
         """Writes and prints the results of the first `number` groups."""
-        groups = self.groups[:number]
+        groups, reported = self.groups[:number], self.config.finetune.tasks
+        classes, attributes = describe_reported(t for t in self.tasks if t.name in reported)
         written = results.write(
             self.directory,
             pd.concat([group.read() for group in groups], ignore_index=True),
@@ -166,14 +164,8 @@ class Recognition:
             self.label_rule,
             {**testing.environment(), "seconds_since_last_start": round(time.time() - start_time)},
             corpus=self.clips,
-            classes=[
-                c for task in self._main_tasks if isinstance(task, Task) for c in task.classes
-            ],
-            attributes={
-                task.name: {**task.stamp(), "loss": task.loss}
-                for task in self._main_tasks
-                if isinstance(task, Attribute)
-            },
+            classes=classes,
+            attributes=attributes,
             warnings=warnings,
             base_config=dataclasses.asdict(Config()),
             baselines=testing.read_baselines(groups),

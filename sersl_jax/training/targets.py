@@ -1,7 +1,7 @@
 """What fine-tuning learns of each clip, and what counts as right, by the label rule (Sec. 4.1)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,10 +9,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from sersl_jax import corpora
-from sersl_jax.config import EMOTION, INTENDED, VOTES, FinetuneConfig, LabelConfig
+from sersl_jax.config import FinetuneConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import label_rule
 from sersl_jax.evaluation.label_rule import ATTRIBUTES, LabelRule, create_labels, soft_targets
+from sersl_jax.target_config import EMOTION, INTENDED, VOTES, LabelConfig
 from sersl_jax.tasks import AnyTask, Attribute, Task
 
 Labels = Num[np.ndarray, "examples *classes"]
@@ -61,6 +62,17 @@ def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
         tasks.append(task)
     found = replace(dataset, labels=labels)
     return Targets(found, tuple(tasks), truth, np.any(known, axis=0), rule)
+
+
+def describe_reported(tasks: Iterable[AnyTask]) -> tuple[list[str], dict[str, dict[str, Any]]]:
+    """Classes, and scale and loss of each attribute, as `results.write` takes them."""
+    classes, attributes = [], {}
+    for task in tasks:
+        if isinstance(task, Attribute):
+            attributes[task.name] = {**task.stamp(), "loss": task.loss}
+        else:
+            classes += task.classes
+    return classes, attributes
 
 
 def apply_label_rule(
