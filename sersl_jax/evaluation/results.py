@@ -55,7 +55,7 @@ def write(
         environment: versions, device, seconds since the last start (a resumed run had others).
         corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
             side, and proves that each test clip was scored once.
-        classes: class names; needed where there are no `p_<class>` columns. Empty: attributes alone.
+        classes: class names, where there are no `p_<class>` columns; empty: attributes alone.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.

@@ -47,21 +47,22 @@ def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
     truth = np.full(len(dataset.lengths), -1, np.int32)
     rule: dict[str, Any] = {"source": ATTRIBUTES, "attributes": ",".join(sorted(stage.tasks))}
     for name in sorted(stage.tasks, key=lambda name: (name != EMOTION, name)):
-        if name == EMOTION:
+        if name == EMOTION and dataset.label_names[EMOTION]:
             ruled, truth, rule = apply_label_rule(dataset, stage.label)
             labels[name] = ruled.labels[name]
             tasks.append(Task(name, dataset.label_names[name]))
             continue
         if name not in scales or name not in facts:
-            raise ValueError(_unknown("tasks", name, dataset, [EMOTION, *scales]))
+            known = [EMOTION] if dataset.label_names[EMOTION] else []
+            raise ValueError(_unknown("tasks", name, dataset, [*known, *scales]))
         task, labels[name] = _attribute(name, facts[name], scales[name], stage.attribute_loss)
         tasks.append(task)
-    known = [truth >= 0] if EMOTION in labels else [~np.isnan(v) for v in labels.values()]
+    marks = [truth >= 0] if EMOTION in labels else [~np.isnan(v) for v in labels.values()]
     for name in sorted(stage.helpers):
         task, labels[name] = _helper(name, dataset, facts, scales, stage.attribute_loss)
         tasks.append(task)
     found = replace(dataset, labels=labels)
-    return Targets(found, tuple(tasks), truth, np.any(known, axis=0), rule)
+    return Targets(found, tuple(tasks), truth, np.any(marks, axis=0), rule)
 
 
 def describe_reported(tasks: Iterable[AnyTask]) -> tuple[list[str], dict[str, dict[str, Any]]]:
