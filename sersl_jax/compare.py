@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def define_flags() -> None:
     """The flags of the command."""
     flags.DEFINE_string("ours", None, "The run said to be better than the others [the last].")
-    flags.DEFINE_string("metric", "macro_f1", "The metric that is tested.")
+    flags.DEFINE_string("metric", None, "What is tested [macro_f1; without classes, a CCC].")
     flags.DEFINE_string("out", None, "Directory of the outputs [the first run's parent].")
 
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(
-    paths: Sequence[str], ours: str | None = None, metric: str = "macro_f1", out: str | None = None
+    paths: Sequence[str], ours: str | None = None, metric: str | None = None, out: str | None = None
 ) -> None:
     """Reads, checks and compares runs; prints and writes the tables. Raises ValueError."""
     if not paths:

@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax.evaluation import metrics, paper, results
+from sersl_jax.evaluation import attributes, metrics, paper, results
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of a comparison; `results` is empty for other software's predictions."""
+    """One row of a comparison; `results` is empty for other software's predictions.
+
+    There are no classes where attributes alone were learnt.
+    """
 
     path: Path
     name: str
@@ -60,10 +63,23 @@ class Run:
         np.add.at(tables, where, 1)
         return tables
 
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that were predicted (arousal ...)."""
+        return attributes.names(self.predictions)
+
+    def sums(self, speakers: Sequence[str], attribute: str) -> Float[np.ndarray, "splits people 7"]:
+        """What `attributes.scores` takes, for each split and speaker."""
+        return attributes.of_splits(self.predictions, attribute, self.splits, speakers)
+
     @cached_property
     def scores(self) -> dict[str, Float[np.ndarray, "splits"]]:
-        """Every metric on every split, from the predictions."""
-        return metrics.scores(self.confusions(self.speakers).sum(axis=1))
+        """Every metric on every split, from the predictions; `ccc_arousal` ... of attributes."""
+        found = {}
+        if self.classes:
+            found |= metrics.scores(self.confusions(self.speakers).sum(axis=1))
+        rows = attributes.metrics_of(self.predictions, self.splits)
+        return found | {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     @property
     def speakers(self) -> list[str]:
@@ -101,13 +117,16 @@ def _read_results(path: Path) -> dict[str, Any]:
 
 def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
     missing = [column for column in FOREIGN if column not in predictions]
+    needed = [*FOREIGN]
+    if attributes.names(predictions) and {*missing} == {"label", "prediction"}:
+        missing, needed = [], [name for name in FOREIGN if name not in missing]
     if missing:
         raise ValueError(
             f"{file} has no column {', '.join(missing)}; needed: {', '.join(FOREIGN)} "
             "(speaker_id and p_<class> if known)"
         )
-    if (predictions[list(FOREIGN)] == "").to_numpy().any():
-        raise ValueError(f"{file} has empty cells in {', '.join(FOREIGN)}")
+    if (predictions[needed] == "").to_numpy().any():
+        raise ValueError(f"{file} has empty cells in {', '.join(needed)}")
     twice = predictions[predictions.duplicated(["split", "clip"])]
     if len(twice):
         row = twice.iloc[0]

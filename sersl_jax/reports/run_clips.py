@@ -132,7 +132,7 @@ def _calibration(run: runs.Run) -> str:
 
 def hardest(run: runs.Run) -> str:
     """The clips whose label got the least probability, with what the raters chose."""
-    if not _has_probabilities(run):
+    if not run.classes or not _has_probabilities(run):
         return ""
     clips: dict[str, list[dict[str, Any]]] = {}
     for row in run.predictions.to_dict("records"):

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sersl_jax.reports import charts, html
+from sersl_jax.target_config import EMOTION
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 _ACCURACY = re.compile("validation/accuracy_(.+)")
@@ -26,6 +27,7 @@ class Curves:
     rows: list[dict[str, Any]]
     select: str = "loss"  # `config.finetune.select`
     patience: int = 0
+    tasks: tuple[str, ...] = (EMOTION,)  # `config.finetune.tasks`
 
     @property
     def name(self) -> str:
@@ -46,7 +48,8 @@ class Curves:
         if self.select == "loss":
             values = self.values("validation/loss")
         else:
-            values = -self.values(f"validation/{self.select}_emotion")
+            found = [self.values(f"validation/{self.select}_{task}") for task in self.tasks]
+            values = -np.mean([value for value in found if np.isfinite(value).any()], axis=0)
         best, lowest = -1, np.inf
         for epoch, value in enumerate(values):
             if value < lowest and not (self.patience and epoch - best > self.patience):
@@ -96,8 +99,8 @@ def read(path: Path, config: Mapping[str, Any]) -> dict[str, list[Curves]]:
     }
 
 
-def _choice(stage: Mapping[str, Any]) -> tuple[str, int]:
-    return stage.get("select", "loss"), stage.get("patience", 0)
+def _choice(stage: Mapping[str, Any]) -> tuple[str, int, tuple[str, ...]]:
+    return stage.get("select", "loss"), stage.get("patience", 0), (*stage.get("tasks", [EMOTION]),)
 
 
 def _stage(stage: str, members: Sequence[Curves]) -> str:

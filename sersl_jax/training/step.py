@@ -119,7 +119,7 @@ class Steps:
             reduce = partial(_reduce, self.plateau)
             state = replace(state, plateau=jax.vmap(reduce)(state.plateau, validation["loss"]))
         state = replace(state, totals=jax.tree.map(jnp.zeros_like, state.totals))
-        value = self.choice.value(validation, self.objective.tasks)
+        value = self.choice.value(validation, self.objective.main_tasks)
         return state, keep_better(best, state.chosen, value, epoch, self.choice.patience), record
 
     def _create_state(self, params: Any) -> tuple[TrainState, Best]:
