@@ -160,9 +160,9 @@ class Attribute:
     ) -> tuple[Float[Array, ""], Measures]:
         """Loss and metrics over the known labels of the rows that `mask` names.
 
-        `mae` is in the corpus's scale; `class_weights` are of classes alone. `smoothing=None` evaluates: `moments` [5] are sums of label,
-        prediction, their squares and their product, in units of half the scale, from which CCC
-        over a whole epoch follows.
+        `mae` is in the corpus's scale; `class_weights` are of classes alone. `smoothing=None`
+        evaluates: `moments` [5] are sums of label, prediction, their squares and their product, in
+        units of half the scale, from which CCC over a whole epoch follows.
         """
         scored = mask & ~jnp.isnan(labels)
         count = scored.sum(dtype=jnp.float32)
