@@ -112,6 +112,8 @@ def open_test(model: Model, target: Target) -> Test:
 
     Raises LeakError, ValueError or FileNotFoundError, see `cross_corpus.evaluate`.
     """
+    if not model.ensemble.labels:
+        raise ValueError(f"{model.origin} has learnt no classes, which is what evaluate tests")
     known = learnt.of(model.ensemble.info, model.origin)
     known.check_name(target.dataset)
     target.check()
