@@ -9,13 +9,15 @@ whose splits or labels differ otherwise are refused.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from sersl_jax import cli, files
-from sersl_jax.evaluation import comparable, comparison, runs
-from sersl_jax.reports import comparison as page
-from sersl_jax.reports import tables
+
+if TYPE_CHECKING:
+    from sersl_jax.evaluation.comparison import Comparison
+    from sersl_jax.evaluation.runs import Run
 
 
 def define_flags() -> None:
@@ -37,6 +39,8 @@ def run(
     """Reads, checks and compares runs; prints and writes the tables. Raises ValueError."""
     if not paths:
         raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
+    from sersl_jax.evaluation import comparable, comparison  # slow to import: --help is not
+
     groups = comparable.read_apart(paths)
     found = [run for group in groups for run in group]
     if ours is not None and _find(found, ours) is None:
@@ -44,18 +48,22 @@ def run(
     results = [comparison.compare(group, _find(group, ours), metric) for group in groups]
     directory = Path(out) if out else Path(paths[0]).parent
     directory.mkdir(parents=True, exist_ok=True)
-    for suffix, text in _texts(results).items():
+    texts = _texts(results)
+    for suffix, text in texts.items():
         files.write_text(directory / f"compare.{suffix}", text)
-    print(tables.markdown(results))
+    print(texts["md"])
     print(f"written: {directory}/compare.md, .tex, .csv, .html")
 
 
-def _texts(results: Sequence[comparison.Comparison]) -> dict[str, str]:
+def _texts(results: Sequence["Comparison"]) -> dict[str, str]:
+    from sersl_jax.reports import comparison as page
+    from sersl_jax.reports import tables
+
     writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv, "html": page.page_of}
     return {suffix: write(results) for suffix, write in writers.items()}
 
 
-def _find(found: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
+def _find(found: Sequence["Run"], wanted: str | None) -> "Run | None":
     if wanted is None:
         return None
     return next((r for r in found if wanted == r.name or Path(wanted) == r.path), None)

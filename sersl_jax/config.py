@@ -23,6 +23,7 @@ from sersl_jax.model_config import (
     Share,
 )
 from sersl_jax.target_config import EMOTION, LabelConfig, check_tasks
+from sersl_jax.training_config import AugmentConfig, OptimizerConfig
 
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
@@ -53,37 +54,6 @@ class DataConfig(Checked):
     pitch_window: Positive = 0.060  # s; 0.032 is the literal reading of Sec. 4.2
 
 
-@dataclass(frozen=True)
-class OptimizerConfig(Checked):
-    """Adam with clipped gradients (Sec. 4.3)."""
-
-    learning_rate: Positive = 7.25e-4  # Sec. 4.3, fine-tuning
-    # plateau: x plateau_factor after plateau_patience epochs without a better validation loss
-    # (Sec. 4.3) | linear, cosine: warm-up, then down to 0
-    schedule: Literal["plateau", "linear", "cosine"] = "plateau"
-    warmup_steps: Natural = 0
-    warmup_share: Rate = 0.0  # of all steps, beside warmup_steps
-    plateau_factor: Share = 0.1
-    plateau_patience: Count = 5  # epochs
-    plateau_threshold: NotNegative = 1e-4  # relative
-    plateau_floor: NotNegative = 0.0  # the rate is not reduced below this share of the first one
-    clip_norm: NotNegative = 0.8  # 0: not clipped
-    beta1: Rate = 0.9
-    beta2: Rate = 0.999
-    eps: Positive = 1e-8
-    weight_decay: NotNegative = 0.0  # of matrices (AdamW)
-
-
-@dataclass(frozen=True)
-class AugmentConfig(Checked):
-    """Masks over training batches of LLDs (training/augmentation.py)."""
-
-    time_masks: Natural = 0  # a clip
-    time_width: Natural = 24  # frames at most
-    llds_masks: Natural = 0  # a clip
-    llds_width: Natural = 8  # descriptors at most
-
-
 @dataclass(frozen=True, kw_only=True)
 class StageConfig(Checked):
     """What both stages have."""
@@ -91,11 +61,11 @@ class StageConfig(Checked):
     dataset: str
     source: Free[str] = ""  # raw corpus; "": prepared already (or embedded)
     epochs: Count
-    steps: Natural = 0  # 0: by epochs; else of the member with most batches
-    patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
+    steps: Natural = 0  # instead of epochs, of the member with most batches; 0: by epochs
+    patience: Natural = 0  # a member stops after so many epochs without a better one; 0: never
     batch_size: Count = 32  # Sec. 4.3
-    optimizer: OptimizerConfig = OptimizerConfig()
-    augment: AugmentConfig = AugmentConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     label_smoothing: Rate = 0.0
     # Of the exponential moving average of the parameters, which then are validated, kept and
     # tested in the place of the latest ones; 0: none.
@@ -112,7 +82,9 @@ class PretrainConfig(StageConfig):
     members: dict[str, dict[str, NotNegative]] = field(default_factory=dict)
     validation_fraction: Share = 0.1  # of the speakers
     epochs: Count = 300  # Sec. 4.3
-    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4)  # Sec. 4.3
+    optimizer: OptimizerConfig = field(  # Sec. 4.3
+        default_factory=lambda: OptimizerConfig(learning_rate=1e-4)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +92,9 @@ class FinetuneConfig(StageConfig):
     """Emotion recognition over the splits of a protocol."""
 
     dataset: str = "speech/crema_d"
-    # pretrain: this run's | "": from scratch | a run's directory | a .safetensors of the published
-    # wav2vec 2.0 (configs/wav2vec2_base.py)
+    # pretrain: this run's | "": from scratch | default: the model in the package | the directory of
+    # a run, of a group of its splits, or of an export | a .safetensors of the published wav2vec 2.0
+    # (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
     # What is learnt, tested and reported, and the weight of its loss: "emotion", attributes that
@@ -140,6 +113,10 @@ class FinetuneConfig(StageConfig):
     epochs: Count = 5  # Sec. 4.3
     # Of validation: the best epoch. ccc: of attributes, their mean; macro_f1, accuracy: of emotion.
     select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"
+    # Of the emotion's training loss, from each split's training clips: balanced is one over a
+    # class's number of clips, sqrt its square root; 1 on average over the clips.
+    class_weights: Literal["none", "balanced", "sqrt"] = "none"
+    seeds: Count = 1  # trainings a split, whose probabilities are averaged
 
     def __post_init__(self):
         """Refuses tasks that are none, and to choose epochs by a metric that no task has."""
@@ -155,7 +132,7 @@ class Config(Checked):
     stages: Free[tuple[Literal["pretrain", "finetune"], ...]] = ("pretrain", "finetune")
     # Of products; bfloat16 keeps parameters, softmax and loss in float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    profile: Free[bool] = False  # --profile: a trace of one dispatch of each training
+    profile: Free[bool] = False  # --profile: a trace of one group of steps of each training
     checkpoint_seconds: Free[NotNegative] = 60.0  # at most this much work is lost
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = DataConfig()

@@ -1,4 +1,4 @@
-"""A run for other programs: `python -m sersl_jax.export --checkpoint=runs/ssl1 --format=stablehlo`.
+"""A run for other programs: `python -m sersl_jax.export [--checkpoint=runs/ssl1]`.
 
 `stablehlo`: features to probabilities as one file that JAX runs without this package (and other
 XLA runtimes do), for any batch size and number of frames. `safetensors`: weights, config.json and a
@@ -21,10 +21,10 @@ _NO_ONNX = (
 
 def define_flags() -> None:
     """The flags of the command."""
-    flags.DEFINE_string("checkpoint", None, "A run's directory, such as runs/ssl1.")
+    flags.DEFINE_string("checkpoint", None, "A run's directory [the model in the package].")
     flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
     flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of safetensors' parameters.")
-    flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's].")
+    flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's, or here].")
     flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
 
 
@@ -44,8 +44,6 @@ def run(
     dtype: str = "float32",
 ) -> None:
     """Writes the folder; raises ValueError for what cannot be exported, and says why."""
-    if not checkpoint:
-        raise ValueError("name a run: python -m sersl_jax.export --checkpoint=runs/ssl1")
     if format not in _FORMATS:
         raise ValueError(
             _NO_ONNX if format == "onnx" else f"--format={format}: take {' or '.join(_FORMATS)}"
@@ -54,7 +52,7 @@ def run(
     from sersl_jax.inference.load import load
 
     exported.check_installed(format)
-    folder = Path(out or Path(checkpoint, f"export_{format}"))
+    folder = Path(out or Path(checkpoint or "", f"export_{format}"))
     exported.write(load(checkpoint).ensemble.select(members), format, folder, dtype)
     print(f"written: {folder}/{exported.FILES[format]}, config.json, README.md")
 

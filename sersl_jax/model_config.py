@@ -79,7 +79,8 @@ class ModelConfig(Checked):
     residual: Literal["free", "tied", "plain"] = "free"
     alpha_init: Literal["uniform", "one"] = "uniform"  # uniform: U(0, 1), beta = 1 - alpha
     causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
-    pooling: Literal["mean", "last", "statistics"] = "mean"  # statistics: mean and SD
+    # statistics: mean and SD | attention: mean with learnt weights of the frames
+    pooling: Literal["mean", "last", "statistics", "attention"] = "mean"
     dropout: DropoutConfig = DropoutConfig()
     conv: ConvConfig = ConvConfig()
     wav2vec2: Wav2Vec2Config = Wav2Vec2Config()

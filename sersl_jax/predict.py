@@ -186,12 +186,10 @@ def _stdin_file(files: Sequence[str]) -> Iterator[list[str]]:
 
 def _load(checkpoint: str | None) -> "Recognizer":
     """The run; compiled programs are kept on disk for the next call."""
-    import jax  # after the flags, so that a wrong one is told at once
-
+    from sersl_jax import sharding  # after the flags, so that a wrong one is told at once
     from sersl_jax.inference.load import load
 
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
+    sharding.keep_programs()
     return load(checkpoint)
 
 

@@ -42,16 +42,20 @@ class Task:
         labels: Labels,
         mask: Bool[Array, " batch"],
         smoothing: float | None,
+        class_weights: Float[Array, " classes"] | None = None,
     ) -> tuple[Float[Array, ""], Measures]:
         """Mean loss and metrics over the known labels of the rows that `mask` names.
 
         `smoothing=None` evaluates: `confusion` [classes, classes] counts labels (rows) and
-        predictions.
+        predictions. Classes weigh what `class_weights` says in training alone.
         """
         scored = mask & known(labels)
         count = scored.sum(dtype=jnp.float32)
         learnt = labels if smoothing is None else self.smooth(labels, smoothing)
-        loss = self.losses(logits, learnt).sum(where=scored)
+        losses = self.losses(logits, learnt)
+        if smoothing is not None and class_weights is not None:
+            losses *= self.shares(labels) @ class_weights
+        loss = losses.sum(where=scored)
         predicted = self.probabilities(logits).argmax(axis=1)
         correct = predicted == class_numbers(labels)
         found = {"loss": (loss, count)}
@@ -74,7 +78,7 @@ class Task:
         self, logits: Float[Array, "batch outputs"], labels: Labels
     ) -> Float[Array, " batch"]:
         """Cross-entropy of each example; 0 where the label is unknown."""
-        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
+        shares = self.shares(labels)
         if self.num_outputs == 1:
             return optax.sigmoid_binary_cross_entropy(logits, shares[:, 1:]).sum(
                 axis=1, where=known(labels)[:, None]
@@ -85,9 +89,13 @@ class Task:
         """Labels with `share` of their weight spread over all classes (label smoothing)."""
         if not share:
             return labels
-        number = len(self.classes)
-        shares = labels if labels.ndim == 2 else jax.nn.one_hot(labels, number)
-        return (1 - share) * shares + share / number * shares.sum(axis=1, keepdims=True)
+        shares = self.shares(labels)
+        spread = share / len(self.classes)
+        return (1 - share) * shares + spread * shares.sum(axis=1, keepdims=True)
+
+    def shares(self, labels: Labels) -> Num[Array, "batch classes"]:
+        """Each class's share; all 0 where the label is unknown."""
+        return labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
 
     def probabilities(self, logits: Float[Array, "batch outputs"]) -> Float[Array, "batch classes"]:
         """Probability of each class."""
@@ -135,6 +143,7 @@ class Attribute:
         labels: Float[Array, " batch"],
         mask: Bool[Array, " batch"],
         smoothing: float | None,
+        class_weights: Float[Array, " classes"] | None = None,
     ) -> tuple[Float[Array, ""], Measures]:
         """Loss and metrics over the known labels of the rows that `mask` names.
 

@@ -39,13 +39,14 @@ _PROCESS = flags.DEFINE_integer("process", 0, "This process.")
 
 
 def config(method: str = "supervised") -> ConfigDict:
-    """A tiny network of `configs/supervised.py` or `configs/best.py`."""
+    """A tiny network of `configs/supervised.py` or `configs/best.py`, that one with mixup."""
     config = importlib.import_module(f"configs.{method}").get_config()
     config.name = "made_up"
     config.stages = ("finetune",)
     config.model.update({"dim": 20, "num_heads": 2, "ffn_dim": 40, "num_layers": 1})
     config.data.bucket = {"llds": 64, "waveform": 16_000}  # one length: one program
     config.finetune.update({"batch_size": 8, "epochs": 3})
+    config.finetune.augment.mixup = 0.4 if method == "best" else 0.0
     return config
 
 

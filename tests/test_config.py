@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from configs import ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
+from configs import best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
 from sersl_jax import methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
 from tests.trained_run import trained_run
 
-ROWS = (ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
+ROWS = (best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
 WRONG = {
     "name": ("", "is empty"),
     "seed": (-1, "should be greater than or equal to 0"),
@@ -23,7 +23,7 @@ WRONG = {
     "model.num_layers": (0, "should be greater than or equal to 1"),
     "model.residual": ("fre", "should be 'free', 'tied' or 'plain'"),
     "model.alpha_init": ("zero", "should be 'uniform' or 'one'"),
-    "model.pooling": ("max", "should be 'mean', 'last' or 'statistics'"),
+    "model.pooling": ("max", "should be 'mean', 'last', 'statistics' or 'attention'"),
     "model.dropout.ffn": (-0.1, "should be greater than or equal to 0"),
     "model.dropout.head": (1, "should be less than 1"),
     "model.wav2vec2.conv_widths": ((8,) * 6, "should have at least 7 items, not 6"),
@@ -47,6 +47,9 @@ WRONG = {
     "finetune.tasks": ({"votes_voice": 1.0}, "should name 'emotion' or attributes such as"),
     "finetune.helpers": ({"head/sex": 1.0}, "names 'head/sex': take votes_multimodal, .* sex or"),
     "finetune.attribute_loss": ("mae", "should be 'ccc' or 'mse'"),
+    "finetune.class_weights": ("even", "should be 'none', 'balanced' or 'sqrt'"),
+    "finetune.seeds": (0, "should be greater than or equal to 1"),
+    "finetune.augment.mixup": (-0.1, "should be greater than or equal to 0"),
     "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
     "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
     "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
@@ -138,9 +141,12 @@ def test_fine_tuning_without_any_pre_training_is_named(tmp_path):
         experiment.run(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("path", ["embed", "encoder/stack1", "head_emotion"])
-def test_parameters_that_are_there_may_be_frozen(path, tmp_path):
-    config = changed("finetune.freeze", (path,))
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(ssl1, "embed"), (ssl1, "encoder/stack1"), (ssl1, "head_emotion"), (best, "embed")],
+)
+def test_parameters_that_are_there_may_be_frozen(method, path, tmp_path):
+    config = changed("finetune.freeze", (path,), method.get_config())
     config["finetune"]["init_from"] = str(trained_run())
     checks.check_finetune(create(config), tmp_path)
 
@@ -180,6 +186,7 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("finetune.patience", 2, "0"),
         ("finetune.select", "macro_f1", "loss"),
         ("finetune.helpers", {"sex": 0.1}, r"\{\}"),
+        ("finetune.seeds", 3, "1"),
         ("finetune.freeze", ("embed",), r"\(\)"),
         ("finetune.optimizer.schedule", "linear", "plateau"),
     ],

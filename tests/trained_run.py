@@ -77,7 +77,8 @@ _kept = []  # until the tests end
 
 def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
     network = create_network(create(chosen).model, tasks, chosen.dtype)
-    inputs = (jnp.zeros((1, 64, 130)), jnp.full(1, 64), None)
+    shape = (1, 16_000) if chosen.model.embed == "waveform" else (1, 64, 130)
+    inputs = (jnp.zeros(shape), jnp.full(1, shape[1]), None)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
     random = np.random.default_rng(seed)
     params = jax.tree.map(

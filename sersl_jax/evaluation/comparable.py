@@ -173,11 +173,17 @@ def _with_speakers(run: Run, known: dict[str, str]) -> Run:
 
 
 def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
-    """All runs count the same classes in the same order: the first run's that knows them."""
-    if not run.classes:
+    """All runs count the same classes in the same order: the first run's that knows them.
+
+    Tests on other corpora have classes of their own; who differs in them is in another group. So
+    are runs without any, which have learnt attributes alone.
+    """
+    if run.results.get("evaluated") or not run.classes:
         return run
-    known = [other for other in runs if other.classes]
-    classes = next((other.classes for other in known if other.results), known[0].classes)
+    named = [other for other in runs if other.classes]
+    known = [other for other in named if other.results]
+    trained = [other for other in known if not other.results.get("evaluated")]
+    classes = (trained or known or named)[0].classes
     said = {*run.predictions["label"], *run.predictions["prediction"]}
     strange = sorted(said - set(classes))
     if strange:

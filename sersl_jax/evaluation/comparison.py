@@ -170,7 +170,15 @@ def _rows(runs: Sequence[Run], ours: Run, contests: Sequence[Contest]) -> list[R
         marks = "".join(beats_all) if run is ours else ""
         rows.append(Row(run.title, "run", *mean_and_deviation(run), marks, tasks))
         rows += paper_row(run)
-    return rows + reference_rows(max(runs, key=_num_lines))
+    return rows + _shared_lines(runs)
+
+
+def _shared_lines(runs: Sequence[Run]) -> list[Row]:
+    """The reference lines; no SVM where runs tested on another corpus learnt on different ones."""
+    rows = reference_rows(max(runs, key=_num_lines))
+    origins = {run.results.get("evaluated", {}).get("trained_on") for run in runs if run.results}
+    svms = {results.LINES[name] for name in baselines.SVMS}
+    return rows if len(origins) < 2 else [row for row in rows if row.title not in svms]
 
 
 def _num_lines(run: Run) -> tuple[bool, int]:

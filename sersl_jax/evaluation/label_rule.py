@@ -1,7 +1,7 @@
 """From raters' votes to one label a clip.
 
-CREMA-D's published numbers use at least two different labels (DESIGN: the plurality of the
-audio-visual votes in the paper, the acted emotion elsewhere), hence a rule, stamped on results.
+CREMA-D has an intended label and several voted ones (docs/choices.md). A rule says which is used;
+results are stamped with it.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""`predictions.csv` and `results.json`: what a finished run leaves for others to rely on."""
+"""`predictions.csv` and `results.json`: what a run writes after each group of splits."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,6 +39,7 @@ def write(
     baselines: Mapping[str, pd.DataFrame] | None = None,
     base_config: Mapping[str, Any] | None = None,
     num_splits: int | None = None,
+    evaluated: Mapping[str, Any] | None = None,
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
@@ -49,7 +50,7 @@ def write(
             class order, `predicted_<attribute>`, then any others (`sex`, `arousal`, `votes_voice`
             ...). Classes are names. Without classes there is no `label` and no `prediction`.
         splits: what was trained; a row's `split` is its split's seed.
-        config: everything the run was told; `config["name"]` is the row of the paper's table.
+        config: everything the run was told; `config["name"]` is the method's name.
         protocol: the protocol's name.
         label_rule: `LabelRule.stamp()`.
         environment: versions, device, seconds since the last start (a resumed run had others).
@@ -60,6 +61,8 @@ def write(
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
+        evaluated: of a test on another corpus, what `evaluate` did (`Matched.stamp`): `answers`
+            are the columns of the confusions.
         attributes: of each attribute that was learnt, its scale and loss.
 
     Returns:
@@ -67,7 +70,8 @@ def write(
     """
     names = class_names(predictions, classes)
     _check_rows(predictions, splits, names, corpus)
-    tables = confusions(predictions, names) if names else {}
+    answers = list(evaluated["answers"]) if evaluated else names
+    tables = confusions(predictions, names, answers) if names else {}
     scored = [_split_entry(split, tables.get(str(split.seed)), names, corpus) for split in splits]
     if attributes:
         attribute_scores.add(scored, predictions)
@@ -81,9 +85,10 @@ def write(
         **({"attributes": dict(attributes)} if attributes else {}),
         "splits": scored,
         **summary([entry["metrics"] for entry in scored]),
-        "baselines": {name: score(rows, names) for name, rows in (baselines or {}).items()},
+        "baselines": {n: score(rows, names, answers) for n, rows in (baselines or {}).items()},
         "environment": dict(environment),
         "warnings": list(warnings),
+        **({"evaluated": dict(evaluated)} if evaluated else {}),
     }
     _write_files(Path(workdir), predictions, results)
     return results
@@ -119,11 +124,17 @@ def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None)
     return columns or sorted({*predictions["label"], *predictions["prediction"]})
 
 
-def confusions(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Confusion matrix of every split, by the split's name."""
+def confusions(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Confusion matrix of every split, by the split's name; `answers` are the columns."""
+    columns = answers or classes
     return {
         str(split): metrics.confusion_matrix(
-            as_index(rows["label"], classes), as_index(rows["prediction"], classes), len(classes)
+            as_index(rows["label"], classes),
+            as_index(rows["prediction"], columns),
+            len(classes),
+            len(columns),
         )
         for split, rows in predictions.groupby("split", sort=False)
     }
@@ -138,9 +149,11 @@ def as_index(names: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     return np.asarray(pd.Categorical(names, categories=list(classes)).codes, np.int64)
 
 
-def score(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+def score(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Mean and sd over the splits, and the splits' own metrics and confusions."""
-    entries = [_scored(table) for table in confusions(predictions, classes).values()]
+    entries = [_scored(table) for table in confusions(predictions, classes, answers).values()]
     return {"splits": entries, **summary([entry["metrics"] for entry in entries])}
 
 
@@ -176,6 +189,7 @@ def table(results: Mapping[str, Any]) -> str:
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
         f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
+        *(f"note: {said}" for said in results.get("evaluated", {}).get("notes", ())),
         *(_class_lines(results) if results["classes"] else []),
         *attribute_scores.lines(results, _WIDTH),
     ]
@@ -207,7 +221,9 @@ def _scored(confusion: np.ndarray) -> dict[str, Any]:
 
 
 def _split_entry(split: Split, confusion, classes, corpus: pd.DataFrame | None) -> dict[str, Any]:
-    counts = {} if corpus is None else {"num_clips": _count(split, classes, corpus)}
+    counts = {}
+    if corpus is not None and split.train:  # a test on another corpus has no training side
+        counts = {"num_clips": _count(split, classes, corpus)}
     speakers = {"seed": split.seed, "speakers": split.speakers, "hash": split.hash}
     return {**speakers, **counts, **({"metrics": {}} if confusion is None else _scored(confusion))}
 

@@ -42,18 +42,23 @@ class Run:
         """Names of the splits, in a fixed order."""
         return sorted(set(self.predictions["split"]), key=lambda name: (len(name), name))
 
+    @property
+    def answers(self) -> list[str]:
+        """Columns of the confusions: the classes; with `evaluate`, what else the model says."""
+        return self.results.get("evaluated", {}).get("answers", self.classes)
+
     def confusions(
         self, speakers: Sequence[str]
-    ) -> Int[np.ndarray, "splits people classes classes"]:
+    ) -> Int[np.ndarray, "splits people classes answers"]:
         """A table for each split and speaker."""
-        shape = (len(self.splits), len(speakers), len(self.classes), len(self.classes))
+        shape = (len(self.splits), len(speakers), len(self.classes), len(self.answers))
         tables = np.zeros(shape, np.int64)
         rows = self.predictions
         where = (
             pd.Categorical(rows["split"], self.splits).codes,
             pd.Categorical(rows["speaker_id"], list(speakers)).codes,
             results.as_index(rows["label"], self.classes),
-            results.as_index(rows["prediction"], self.classes),
+            results.as_index(rows["prediction"], self.answers),
         )
         np.add.at(tables, where, 1)
         return tables

@@ -61,7 +61,7 @@ def holm(p_values: Sequence[float]) -> Float[np.ndarray, "tests"]:
 
 def bootstrap(
     confusions: Real[np.ndarray, "splits speakers rows columns"],
-    others: Real[np.ndarray, "splits speakers rows columns"] | None = None,
+    others: Real[np.ndarray, "splits speakers rows other_columns"] | None = None,
     metric: str = "macro_f1",
     resamples: int = 2000,
     seed: int = 0,

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -69,17 +70,22 @@ class Ensemble:
         return self.config.model.input_name
 
     def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
-        """Some of the members, by split name or number; None: all. Raises ValueError."""
+        """Some of the members, by split name or number; None: all. Raises ValueError.
+
+        A split that was trained from several seeds has as many members, which go together.
+        """
         if members is None:
             return self
         wanted = [members] if isinstance(members, str | int) else list(members)
-        known = {str(number): number for number in range(len(self.names))}
-        known |= {name: number for number, name in enumerate(self.names)}
+        splits = list(dict.fromkeys(_split_of(name) for name in self.names))
+        known = {str(number): name for number, name in enumerate(splits)}
+        known |= {name: name for name in splits}
         unknown = [str(member) for member in wanted if str(member) not in known]
         if unknown or not wanted:
-            raise ValueError(f"no member {', '.join(unknown)}: there are {', '.join(self.names)}")
-        numbers = np.array([known[str(member)] for member in wanted])
-        weights = jax.tree.map(lambda leaf: leaf[numbers], self.weights)
+            raise ValueError(f"no member {', '.join(unknown)}: there are {', '.join(splits)}")
+        chosen = [known[str(member)] for member in wanted]
+        numbers = [n for split in chosen for n, m in enumerate(self.names) if _split_of(m) == split]
+        weights = jax.tree.map(lambda leaf: leaf[np.array(numbers)], self.weights)
         return replace(self, weights=weights, names=tuple(self.names[i] for i in numbers))
 
     @property
@@ -95,7 +101,12 @@ class Ensemble:
         `speaker` is of the speaker's clips, for the scope of that name; without it the sound is
         normalised by itself. With the scope `train` the network's members normalise, each its way.
         """
-        x = self.measure(waveform)
+        return self.normalise(self.measure(waveform), speaker)
+
+    def normalise(
+        self, x: Float[np.ndarray, "time *dim"], speaker: Normaliser | None = None
+    ) -> Float[np.ndarray, "time *dim"]:
+        """What was measured of a sound, or read from a dataset, as `features` gives it."""
         if self.scope == "train":
             return x
         own = speaker if speaker is not None and self.scope == "speaker" else from_frames(x)
@@ -134,6 +145,11 @@ class Ensemble:
             found |= {int(index): (p[row], z[row]) for row, index in enumerate(chosen)}
         pairs = [found[index] for index in range(len(features))]
         return np.stack([p for p, _ in pairs]), np.stack([z for _, z in pairs])
+
+
+def _split_of(member: str) -> str:
+    """The split of a member, see `training.testing.member_names`."""
+    return re.sub(r"#\d+$", "", member)
 
 
 def _units(length: float) -> int:

@@ -13,10 +13,10 @@ from jaxtyping import Array, Float, Int
 
 from sersl_jax import files
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
+from sersl_jax.training import export_folder
 
-VERSION = 1
 _NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers"}
-FILES = {"safetensors": "model.safetensors", "stablehlo": "model.stablehlo"}
+FILES = {"safetensors": export_folder.MODEL, "stablehlo": "model.stablehlo"}
 
 
 def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") -> None:
@@ -70,21 +70,7 @@ def read_safetensors(folder: Path) -> Ensemble:
     Raises ValueError, naming the folder, where it is none or of another version.
     """
     check_installed("safetensors")
-    from safetensors.numpy import load_file
-
-    path = folder / "config.json"
-    config = json.loads(path.read_text()) if path.is_file() else {}
-    if config.get("model_type") != "sersl_jax":
-        raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
-    if config["version"] != VERSION:
-        raise ValueError(f"{folder} is of export version {config['version']}, not {VERSION}")
-    weights: dict[str, Any] = {}
-    for name, array in load_file(folder / FILES["safetensors"]).items():
-        *parents, leaf = name.split(".")
-        node = weights
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = array.astype(np.float32)
+    weights, config = export_folder.read(folder)
     return create_ensemble(weights, config["members"], config["training"])
 
 
@@ -127,7 +113,7 @@ def _config(ensemble: Ensemble, format: str) -> Mapping[str, Any]:
     labels = dict(enumerate(ensemble.labels))
     return {
         "model_type": "sersl_jax",
-        "version": VERSION,
+        "version": export_folder.VERSION,
         "file": FILES[format],
         "id2label": labels,
         "label2id": {name: number for number, name in labels.items()},

@@ -9,10 +9,8 @@ import numpy as np
 from sersl_jax.inference import exported
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble
 from sersl_jax.inference.recognizer import Recognizer
-from sersl_jax.training import checkpoint
-
-# Trained on CREMA-D with configs/best.py; its README.md is the model card.
-DEFAULT = Path(__file__).parent / "default"
+from sersl_jax.training import checkpoint, export_folder
+from sersl_jax.training.export_folder import DEFAULT
 
 
 def load(path: str | Path | None = None) -> Recognizer:
@@ -21,10 +19,9 @@ def load(path: str | Path | None = None) -> Recognizer:
     Without a path, the model that comes with the package. Raises FileNotFoundError or ValueError,
     naming the folder and what to do.
     """
-    path = path or DEFAULT
-    if (Path(path) / exported.FILES["safetensors"]).is_file():
-        return Recognizer(exported.read_safetensors(Path(path)))
-    return Recognizer(read_run(path))
+    path = Path(path or DEFAULT)
+    is_export = export_folder.is_export(path)
+    return Recognizer(exported.read_safetensors(path) if is_export else read_run(path))
 
 
 def read_run(path: str | Path) -> Ensemble:
@@ -45,7 +42,9 @@ def read_run(path: str | Path) -> Ensemble:
     weights = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
     names = [name for c in loaded for name in c.info["names"]]
     speakers = [sides for c in loaded for sides in c.info.get("speakers", [])]
-    return create_ensemble(weights, names, {**loaded[0].info, "names": names, "speakers": speakers})
+    clips = sorted({clip for c in loaded for clip in c.info.get("clips", ())})
+    info = {**loaded[0].info, "names": names, "speakers": speakers, "clips": clips}
+    return create_ensemble(weights, names, info)
 
 
 def _groups(path: Path) -> list[Path]:

@@ -47,6 +47,24 @@ def statistics_pool(
 POOLING = {"mean": mean_pool, "last": last_pool, "statistics": statistics_pool}
 
 
+class AttentionPool(nn.Module):
+    """Weighted mean over valid frames, in float32; the weights are a softmax of learnt scores.
+
+    All frames weigh the same at the start.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "batch frames dim"], mask: Bool[Array, "batch frames"]
+    ) -> Float[Array, "batch dim"]:
+        """Frames to one vector a row; empty rows give finite, meaningless values."""
+        x = x.astype(jnp.float32)
+        zeros = nn.initializers.zeros
+        scores = nn.Dense(1, use_bias=False, kernel_init=zeros, name="score")(x)
+        weights = nn.softmax(jnp.where(mask[..., None], scores, -1e9), axis=1)
+        return (weights * jnp.where(mask[..., None], x, 0)).sum(axis=1)
+
+
 class LldEmbedding(nn.Module):
     """Eq. 1's E: a linear map without bias, or (`projection=False`) the descriptors as they are."""
 
@@ -116,7 +134,8 @@ class SerNet(nn.Module):
     head_dropout: float
 
     def setup(self):
-        """Names the heads' parameters after their tasks."""
+        """Names the heads' parameters after their tasks, those of attention pooling `pool`."""
+        self._pool = POOLING.get(self.pooling) or AttentionPool(name="pool")
         self._heads = {
             name: Head(outputs, self.head_dropout, name=f"head_{name}")
             for name, outputs in self.heads.items()
@@ -131,7 +150,7 @@ class SerNet(nn.Module):
         """One vector a sequence; empty sequences give finite, meaningless values."""
         keys = (None, None) if key is None else jax.random.split(key)
         x, mask = self.embed(inputs, lengths, keys[0])
-        return POOLING[self.pooling](self.encoder(x, mask, keys[1]), mask)
+        return self._pool(self.encoder(x, mask, keys[1]), mask)
 
     def __call__(
         self,

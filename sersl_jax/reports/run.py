@@ -32,6 +32,11 @@ def create(run: runs.Run) -> str:
         f"{len(run.speakers)} test speakers, {run.predictions['clip'].nunique()} test clips; "
         f"{setting.describe(saved)}."
     )
+    evaluated = saved.get("evaluated", {})
+    if evaluated:
+        said = [f"Trained on {evaluated['trained_on']}", *evaluated["notes"]]
+        lead += "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in said)
+    title = f"{run.title} on {evaluated['dataset']}" if evaluated else run.title
     sections = [
         _headline(run),
         *([_results(run), run_clips.classes(run), run_clips.speakers(run)] if run.classes else []),
@@ -40,7 +45,7 @@ def create(run: runs.Run) -> str:
         run_clips.hardest(run),
         _setting(run),
     ]
-    return html.document(run.title, lead, saved["warnings"], sections)
+    return html.document(title, lead, saved["warnings"], sections)
 
 
 def _headline(run: runs.Run) -> str:

@@ -31,7 +31,7 @@ class Curves:
 
     @property
     def name(self) -> str:
-        """The split's seed, or the ablation."""
+        """The split's seed, or the method."""
         return str(self.rows[0].get("name", self.rows[0]["member"]))
 
     def values(self, key: str) -> Float[np.ndarray, "epochs"]:
@@ -44,7 +44,7 @@ class Curves:
 
     @cached_property
     def chosen(self) -> int:
-        """Index of the epoch that was kept, as `training.best` chooses it; else of the last one."""
+        """Index of the epoch that was kept; the last one, if there is no validation number."""
         if self.select == "loss":
             values = self.values("validation/loss")
         else:
@@ -81,7 +81,7 @@ def sections(path: Path, config: Mapping[str, Any]) -> list[str]:
 
 
 def read(path: Path, config: Mapping[str, Any]) -> dict[str, list[Curves]]:
-    """The members of each stage, told apart by name, as splits trained in turn all have number 0.
+    """The members of each stage, told apart by name: of splits trained in turn, each has number 0.
 
     An epoch that was trained again after an interruption has two rows: the later one counts.
     """

@@ -1,34 +1,93 @@
 """Augmentation of training batches on the device, addressed by step like dropout.
 
 Spans of frames and of descriptors are set to 0, their mean after z-normalisation (SpecAugment,
-Park et al. 2019). A new augmentation is a function here, a field of `AugmentConfig` and a line in
-`augment`.
+Park et al. 2019); clips and their labels are mixed in pairs (mixup, Zhang et al. 2018). A new
+augmentation is a function here, a field of `AugmentConfig` and a line in `augment`.
 """
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from sersl_jax.config import AugmentConfig
+from sersl_jax.tasks import AnyTask, Attribute
 
 
 def augment(
-    llds: Float[Array, "batch frames llds"],
-    lengths: Int[Array, " batch"],
-    config: AugmentConfig,
-    key: PRNGKeyArray,
-) -> Float[Array, "batch frames llds"]:
-    """The batch with its masks drawn from `key`; as it is where none are configured."""
-    batch, frames, size = llds.shape
+    batch: Mapping[str, Any], config: AugmentConfig, tasks: Sequence[AnyTask], key: PRNGKeyArray
+) -> dict[str, Any]:
+    """The batch as an objective takes it, changed by what is configured, drawn from `key`."""
+    llds, lengths = batch["inputs"], batch["lengths"]
+    rows, frames, size = llds.shape
     time_key, llds_key = jax.random.split(key)
     if config.time_masks:
         spans = draw_spans(time_key, lengths, frames, config.time_masks, config.time_width)
         llds = jnp.where(spans[:, :, None], 0, llds)
     if config.llds_masks:
-        all_llds = jnp.full(batch, size)
+        all_llds = jnp.full(rows, size)
         spans = draw_spans(llds_key, all_llds, size, config.llds_masks, config.llds_width)
         llds = jnp.where(spans[:, None, :], 0, llds)
-    return llds
+    changed = {**batch, "inputs": llds}
+    if config.mixup:
+        return mix(changed, config.mixup, tasks, jax.random.fold_in(key, 2))
+    return changed
+
+
+def mix(
+    batch: Mapping[str, Any], alpha: float, tasks: Sequence[AnyTask], key: PRNGKeyArray
+) -> dict[str, Any]:
+    """Every clip mixed with another of the batch, of which it keeps the larger share.
+
+    A clip keeps its length; labels become shares of the classes, or means.
+    """
+    partner_key, share_key = jax.random.split(key)
+    partners = draw_partners(partner_key, batch["mask"])
+    share = jax.random.beta(share_key, alpha, alpha, partners.shape)
+    share = jnp.maximum(share, 1 - share)
+    llds, lengths = batch["inputs"], batch["lengths"]
+    kept = share[:, None, None]
+    inside = jnp.arange(llds.shape[1])[:, None] < lengths[:, None, None]
+    mixed = jnp.where(inside, kept * llds + (1 - kept) * llds[partners], 0)
+    labels = {
+        task.name: _mix_labels(task, batch["labels"][task.name], partners, share) for task in tasks
+    }
+    return {**batch, "inputs": mixed, "labels": {**batch["labels"], **labels}}
+
+
+def draw_partners(key: PRNGKeyArray, mask: Bool[Array, " batch"]) -> Int[Array, " batch"]:
+    """Another row for every row, random and each once; rows that only fill the batch have none."""
+    order = jnp.argsort(jnp.where(mask, jax.random.uniform(key, mask.shape), 2.0))
+    place, count = jnp.arange(len(mask)), mask.sum()
+    following = jnp.where(place < count, (place + 1) % jnp.maximum(count, 1), place)
+    return jnp.zeros_like(order).at[order].set(order[following])
+
+
+def _mix_labels(
+    task: AnyTask,
+    labels: Num[Array, "batch *classes"],
+    partners: Int[Array, " batch"],
+    share: Float[Array, " batch"],
+) -> Float[Array, "batch *mixed"]:
+    """Shares of classes; of an attribute the mean, or one's own where the partner's is unknown."""
+    if not isinstance(task, Attribute):
+        return _mix_shares(task.shares(labels), partners, share)
+    others = jnp.where(jnp.isnan(labels[partners]), labels, labels[partners])
+    return share * labels + (1 - share) * others
+
+
+def _mix_shares(
+    own: Float[Array, "batch classes"],
+    partners: Int[Array, " batch"],
+    share: Float[Array, " batch"],
+) -> Float[Array, "batch classes"]:
+    """A clip without a label stays so, and gives its partner none."""
+    mixed = share[:, None] * own + (1 - share)[:, None] * own[partners]
+    total = mixed.sum(axis=1, keepdims=True)
+    known = own.sum(axis=1, keepdims=True) > 0
+    return jnp.where(known, mixed / jnp.where(known, total, 1), 0)
 
 
 def draw_spans(

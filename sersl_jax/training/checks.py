@@ -36,7 +36,7 @@ def check_finetune(config: Config, workdir: Path) -> None:
                 f"config.finetune.init_from=pretrain: {workdir} has no pre-training; add pretrain "
                 "to config.stages, or name another run"
             )
-    elif stage.init_from:
+    elif stage.init_from not in ("", "default"):
         _check_exists("finetune.init_from", Path(stage.init_from))
     if stage.helpers or [*stage.tasks] != [EMOTION]:
         _check_tasks(config)
@@ -77,6 +77,6 @@ def _check_exists(field: str, path: Path) -> None:
 def _parameter_shapes(config: Config) -> dict:
     """The network's parameters, as shapes alone."""
     network = create_network(config.model, (Task(EMOTION, ("low", "high")),), config.dtype)
-    shape = (1, 64, 130) if config.model.embed == "llds" else (1, 16_000)
+    shape = (1, 64, 130) if config.model.input_name == "llds" else (1, 16_000)
     inputs = jnp.zeros(shape), jnp.full(1, shape[1]), None
     return jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]

@@ -25,6 +25,7 @@ from sersl_jax.reports import run as report
 from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
+from sersl_jax.training.class_weights import class_weights
 from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
 from sersl_jax.training.inputs import create_inputs, describe, open_dataset
@@ -137,7 +138,9 @@ class Recognition:
         training = self._training(group.splits)
         if start is not None:
             fresh = fresh_params(training, self.config)
-            training = replace(training, initial=start.with_fresh_heads(fresh))
+            first = self.splits.index(group.splits[0]) * self.config.finetune.seeds
+            numbers = range(first, first + len(training.names))
+            training = replace(training, initial=start.with_fresh_heads(fresh, numbers))
         trainer, best = fit(training, self.config, group.directory, self.directory, program)
         predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
         if jax.process_index() == 0:
@@ -175,10 +178,11 @@ class Recognition:
         print(results.table(written))
 
     def _training(self, splits: Sequence[Split]) -> Training:
-        """One member a split, each with its own training speakers, normaliser and randomness."""
+        """A member a split and seed, with its own training speakers, normaliser and randomness."""
         config, stage = self.config, self.config.finetune
+        members = [split for split in splits for _ in range(stage.seeds)]
         train, validation = (
-            [testing.examples_of(self.clips, split, side) for split in splits]
+            [testing.examples_of(self.clips, split, side) for split in members]
             for side in ("train", "validation")
         )
         people = [
@@ -187,10 +191,10 @@ class Recognition:
         ]
         normalisers = [self.statistics.member(config.data.normalise, p["train"]) for p in people]
         network = create_network(_model(config), self.tasks, config.dtype)
-        weights = stage.tasks | stage.helpers
+        names, weights = testing.member_names(splits, stage.seeds), stage.tasks | stage.helpers
         return Training(
             stage="finetune",
-            names=[str(split.seed) for split in splits],
+            names=names,
             objective=Multitask(
                 network, self.tasks, stage.label_smoothing, frozenset(stage.helpers)
             ),
@@ -199,12 +203,30 @@ class Recognition:
             train=train,
             validation=validation,
             normalisers=stack(normalisers),
-            weights={t.name: np.full(len(splits), weights[t.name], np.float32) for t in self.tasks},
-            seeds=[zlib.crc32(str(split.seed).encode()) for split in splits],
+            weights={
+                **{t.name: np.full(len(names), weights[t.name], np.float32) for t in self.tasks},
+                **self._class_weights(train),
+            },
+            seeds=[zlib.crc32(name.encode()) for name in names],
             select=stage.select,
             frozen=stage.freeze,
-            info=describe(config, self.dataset, self.tasks, people),
+            info={
+                **describe(config, self.dataset, self.tasks, people),
+                "clips": self._clip_ids(np.concatenate([*train, *validation])),
+            },
         )
+
+    def _class_weights(self, train: Sequence[Int[np.ndarray, " _"]]) -> dict[str, np.ndarray]:
+        """Each member's, from its training clips; none where classes weigh the same."""
+        kind, number = self.config.finetune.class_weights, len(self.dataset.label_names[EMOTION])
+        if kind == "none" or EMOTION not in self.config.finetune.tasks:
+            return {}
+        labels = self.dataset.labels[EMOTION]
+        weights = [class_weights(labels[examples], number, kind) for examples in train]
+        return {f"classes_{EMOTION}": np.stack(weights)}
+
+    def _clip_ids(self, examples: Int[np.ndarray, " _"]) -> list[str]:
+        return sorted(set(self.dataset.examples["clip"].iloc[examples]))
 
     def _speakers(self, examples: Int[np.ndarray, " _"]) -> list[str]:
         return sorted(set(self.dataset.speaker_ids[examples]))
@@ -223,22 +245,10 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
     speakers = list(clips["speaker_id"])
     splits = protocol.create_splits(stage.protocol, speakers, number, config.seed, clips=clips)
-    size = stage.parallel_members or _parallel_members(config, dataset)
+    size = testing.splits_at_once(config, dataset)
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
     sharding.wait_for_all()  # all processes have seen the same groups done
     return Recognition(config, directory, dataset, clips, targets.tasks, targets.rule, groups)
-
-
-# Saved activations of one frame of one member's batch, both stacks, float32.
-_BYTES_PER_FRAME = 220_000
-
-
-def _parallel_members(config: Config, dataset: Dataset) -> int:
-    """Splits that are trained at once: as many as fit into memory; on a CPU, one a device."""
-    if jax.default_backend() == "cpu":
-        return jax.device_count()
-    frames = int(dataset.lengths.max()) * config.finetune.batch_size
-    return max(1, int(0.7 * sharding.free_memory() / (_BYTES_PER_FRAME * frames)))
 
 
 def _model(config: Config) -> ModelConfig:

@@ -1,8 +1,8 @@
 """The model that fine-tuning starts from (`config.finetune.init_from`)."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,88 +15,157 @@ from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.target_config import EMOTION
-from sersl_jax.training import checkpoint
+from sersl_jax.training import checkpoint, export_folder
 
 
 @dataclass(frozen=True)
 class Start:
-    """Parameters, where they are from, and on which speakers of which dataset emotions were learnt.
+    """Parameters, where they are from, and on whose emotions they were learnt.
 
-    The last two are empty for a model that has seen no emotion labels.
+    Attributes:
+      params: of one model or several, with a leading axis of members.
+      origin: where they are from, for messages.
+      dataset: on which emotions were learnt; empty, like the next two, where none were.
+      speakers: of that dataset, trained or chosen on.
+      clips: ids of their clips, which tell the same recordings in another dataset; may be unknown.
     """
 
     params: Any
     origin: str
     dataset: str = ""
     speakers: frozenset[str] = frozenset()
+    clips: frozenset[str] = frozenset()
 
     def check(
         self, dataset: Dataset, tested: Int[np.ndarray, " examples"], allowed: bool
     ) -> list[str]:
         """Refuses to test on speakers whose emotions the model has learnt; says so if `allowed`."""
-        known = sorted({*dataset.speaker_ids[tested]} & self.speakers)
-        if self.dataset != dataset.name or not known:
+        learnt = _people(self.dataset, self.speakers)
+        examples = dataset.examples.iloc[tested]
+        here = _people(dataset.name, examples["speaker_id"])
+        pairs = zip(here, examples["speaker_id"], examples["clip"], strict=True)
+        known = {name for person, name, clip in pairs if person in learnt or clip in self.clips}
+        if not known:
             return []
-        said = f"{self.origin} has learnt the emotions of test speakers: {', '.join(known[:6])}"
+        some = ", ".join(sorted(known)[:6])
+        said = f"{self.origin} has learnt the emotions of test speakers: {some}"
         if not allowed:
             raise LeakError(f"{said}. Start from a model that was trained on others")
         return [said]
 
-    def with_fresh_heads(self, fresh: Any) -> Any:
+    def with_fresh_heads(self, fresh: Any, numbers: Sequence[int]) -> Any:
         """`fresh` parameters [members ...] with all but the heads from here; says what was loaded.
 
-        Raises ValueError where they don't fit.
+        `numbers` are the members' among all splits: split k starts from member k modulo how many
+        there are here. Raises ValueError where they don't fit.
         """
+        count = len(jax.tree.leaves(self.params)[0])
         members = [
             checkpoint.transfer(
-                jax.tree.map(lambda leaf, m=m: leaf[m], fresh), self.params, self.origin
+                jax.tree.map(lambda leaf, place=place: leaf[place], fresh),
+                jax.tree.map(lambda leaf, m=number % count: leaf[m], self.params),
+                self.origin,
             )
-            for m in range(len(jax.tree.leaves(fresh)[0]))
+            for place, number in enumerate(numbers)
         ]
         print(f"initialised from {self.origin}", *members[0][1], sep="\n  ", file=sys.stderr)
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(params for params, _ in members))
 
 
+def _people(dataset: str, speakers: Iterable[str]) -> list[str]:
+    """Speakers under names that are the same in a dataset alone and in several that are joined."""
+    joined = "," in dataset
+    return [speaker if joined else f"{dataset}/{speaker}" for speaker in speakers]
+
+
 def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     """The model that `config.finetune.init_from` names; None where it is empty.
 
-    Raises ValueError where it is not trained to its end yet, or holds several methods but not
-    `method`.
+    Raises ValueError where it is not trained to its end yet, does not fit the config, or holds
+    several methods but not `method`.
     """
     origin = config.finetune.init_from
     if not origin:
         return None
     if origin.endswith(".safetensors"):
         context = "base" if config.model.context == "base" else "paper"
-        return Start(import_huggingface(origin, context), origin)
+        params = import_huggingface(origin, context)
+        return Start(jax.tree.map(lambda leaf: leaf[None], params), origin)
+    if origin == "default":
+        return _read_export(export_folder.DEFAULT, "the model in the package", config)
     directory = workdir if origin == "pretrain" else Path(origin)
+    if export_folder.is_export(directory):
+        return _read_export(directory, origin, config)
+    return _read_run(directory, config, method)
+
+
+def _read_export(folder: Path, origin: str, config: Config) -> Start:
+    """All members of an export in safetensors."""
+    weights, stored = export_folder.read(folder)
+    info = stored["training"]
+    _check_scope(origin, info["config"], config)
+    _check_network(origin, info["config"]["model"], config)
+    return _start(weights["params"], origin, info)
+
+
+def _read_run(directory: Path, config: Config, method: str) -> Start:
+    """A run's pre-trained model of one method, or all members of a group of splits."""
     if (directory / "pretrain").is_dir():
         directory = directory / "pretrain"
+    elif groups := sorted(directory.glob("finetune/*-*")):
+        raise ValueError(f"{directory} has no pre-training: name a group of splits, as {groups[0]}")
     found = checkpoint.read_model(directory)
     if not found.info["finished"]:
         raise ValueError(f"{directory} is not trained to its end yet: run its command again first")
-    _check_scope(directory, found.info["config"], config)
+    _check_scope(str(directory), found.info["config"], config)
     names = found.info["names"]
+    reported = found.info["config"].get("finetune", {}).get("tasks") or [EMOTION]
+    if {*reported} & {*found.info["tasks"]}:
+        return _start(found.params, f"{directory} ({', '.join(names)})", found.info)
     if len(names) > 1 and method not in names:
         raise ValueError(
             f"{directory} holds {', '.join(names)}: name the method with --config.name"
         )
     member = names.index(method) if method in names else 0
-    params = jax.tree.map(lambda leaf: leaf[member], found.params)
-    origin = f"{directory} ({names[member]})"
-    reported = found.info["config"].get("finetune", {}).get("tasks") or [EMOTION]
-    if not {*reported} & {*found.info["tasks"]}:
-        return Start(params, origin)
-    sides = found.info["speakers"][member]
-    speakers = frozenset(name for side in sides.values() for name in side)
-    return Start(params, origin, found.info["dataset"]["name"], speakers)
+    params = jax.tree.map(lambda leaf: leaf[member : member + 1], found.params)
+    return Start(params, f"{directory} ({names[member]})")
 
 
-def _check_scope(directory: Path, stored: Mapping[str, Any], config: Config) -> None:
+def _start(params: Any, origin: str, info: Mapping[str, Any]) -> Start:
+    """Of a model that has learnt emotions."""
+    sides = [names for member in info.get("speakers", ()) for names in member.values()]
+    speakers = frozenset(name for names in sides for name in names)
+    clips = frozenset(info.get("clips", ()))
+    return Start(params, origin, info["dataset"]["name"], speakers, clips)
+
+
+def _check_scope(origin: str, stored: Mapping[str, Any], config: Config) -> None:
     """Refuses a model whose inputs were normalised otherwise."""
     there = stored["data"].get("normalise", "train")
-    if config.model.embed == "llds" and there != config.data.normalise:
+    if config.model.input_name == "llds" and there != config.data.normalise:
         raise ValueError(
-            f"{directory} was trained with config.data.normalise={there}, not "
+            f"{origin} was trained with config.data.normalise={there}, not "
             f"{config.data.normalise}: take the same"
         )
+
+
+def _check_network(origin: str, stored: Mapping[str, Any], config: Config) -> None:
+    """Refuses another network, also one whose parameters have the same shapes."""
+    here = asdict(config.model)
+    differing = [
+        f"config.model.{name}={there}, not {here[name]}"
+        for name, there in stored.items()
+        if name not in ("dropout", "pooling", "wav2vec2") and _plain(there) != _plain(here[name])
+    ]
+    if differing:
+        raise ValueError(
+            f"{origin} is another network ({'; '.join(differing)}): give the config that it was "
+            "trained with, which for the model in the package is configs/best.py"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it: lists, no tuples."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value

@@ -47,7 +47,7 @@ def _check_pitch_window(dataset: Dataset, wanted: float) -> None:
     if dataset.input_name == "llds" and measured != wanted:
         raise ValueError(
             f"dataset {dataset.name} has pitch_window={measured}, not config.data.pitch_window="
-            f"{wanted}: prepare it so in another --config.data.data_dir"
+            f"{wanted}: prepare it so in another data_dir"
         )
 
 

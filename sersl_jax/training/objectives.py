@@ -15,7 +15,8 @@ Inputs = Mapping[str, Any]  # `inputs`, `lengths`, `labels` {task: [batch]}, `ma
 # Each metric is (total, count), so that sums over batches give exact means over an epoch.
 Metrics = dict[str, tuple[Float[Array, "*shape"], Float[Array, ""]]]
 Means = Mapping[str, Float[Array, "*shape"]]
-Weights = Mapping[str, Float[Array, ""]]
+# Of each task's loss; `classes_<task>` [classes], where there is one, of each class in training.
+Weights = Mapping[str, Float[Array, "*classes"]]
 
 
 @runtime_checkable
@@ -55,9 +56,9 @@ class Objective(Protocol):
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics, Params]:
-        """Loss to differentiate, metrics, and parameters that are measured instead of learnt.
+        """The loss, metrics, and parameters that are set without a gradient.
 
-        The last are the next running statistics of batch normalisation, empty where there is none.
+        These are the next running statistics of batch normalisation; empty where there is none.
         `key=None` evaluates: no dropout, no sampling; there may be more metrics than in training.
         """
         ...
@@ -116,14 +117,19 @@ class Multitask:
     ) -> tuple[Float[Array, ""], Metrics, Params]:
         """Each task's loss over its known labels, then the weighted sum over tasks.
 
-        Metrics are named `<metric>_<task>`; see the tasks' `measure`.
+        In training, classes weigh what `weights` says, if it does. Metrics are named
+        `<metric>_<task>`; see the tasks' `measure`.
         """
         logits, measured = self._apply(params, batch, key)
         smoothing = None if key is None else self.label_smoothing
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
             loss, found = task.measure(
-                logits[task.name], batch["labels"][task.name], batch["mask"], smoothing
+                logits[task.name],
+                batch["labels"][task.name],
+                batch["mask"],
+                smoothing,
+                weights.get(f"classes_{task.name}"),
             )
             total += weights[task.name] * loss
             metrics |= {f"{what}_{task.name}": value for what, value in found.items()}

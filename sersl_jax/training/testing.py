@@ -13,7 +13,8 @@ import pandas as pd
 import scipy.special
 from jaxtyping import Bool, Float, Int
 
-from sersl_jax import files
+from sersl_jax import files, sharding
+from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import attributes, baselines, calibration, results
 from sersl_jax.evaluation.splits import Split
@@ -98,28 +99,51 @@ def plan_groups(
     ]
 
 
+# Saved activations of one frame of one member's batch, both stacks, float32.
+_BYTES_PER_FRAME = 220_000
+
+
+def splits_at_once(config: Config, dataset: Dataset) -> int:
+    """Splits that are trained together: as many as fit into memory; on a CPU, a member a device."""
+    if config.finetune.parallel_members:
+        return config.finetune.parallel_members
+    if jax.default_backend() == "cpu":
+        return max(1, jax.device_count() // config.finetune.seeds)
+    frames = int(dataset.lengths.max()) * config.finetune.batch_size
+    members = int(0.7 * sharding.free_memory() / (_BYTES_PER_FRAME * frames))
+    return max(1, members // config.finetune.seeds)
+
+
+def member_names(splits: Sequence[Split], seeds: int) -> list[str]:
+    """A name for each split's trainings: the split's, then `<split>#1` and so on."""
+    return [f"{s.seed}#{n}" if n else str(s.seed) for s in splits for n in range(seeds)]
+
+
 def test(
     trainer: Trainer, params: Any, clips: pd.DataFrame, splits: Sequence[Split]
 ) -> tuple[pd.DataFrame, list[float]]:
     """Scores each member's test clips once.
 
-    Returns rows of `predictions.csv` and the members' temperatures.
+    A split's answers are the mean over its members. Returns rows of `predictions.csv` and the
+    members' temperatures.
     """
     tested = [examples_of(clips, split, "test") for split in splits]
-    main_tasks = trainer.training.objective.main_tasks
+    main_tasks, seeds = trainer.training.objective.main_tasks, trainer.config.finetune.seeds
     emotions = [task for task in main_tasks if isinstance(task, Task)]
     if emotions:
         frames, temperatures = _classify(trainer, params, clips, splits, emotions[0])
     else:
         pairs = zip(splits, tested, strict=True)
         frames = [_bare_rows(split, clips, examples) for split, examples in pairs]
-        temperatures = [1.0] * len(splits)
+        temperatures = [1.0] * len(trainer.training.names)
     place = 3 + (2 + len(emotions[0].classes) if emotions else 0)
     for task in main_tasks:
         if isinstance(task, Attribute):
-            answers = trainer.logits(params, tested, task.name)
-            for frame, logits in zip(frames, answers, strict=True):
-                frame.insert(place, attributes.PREFIX + task.name, task.values(logits))
+            each = [examples for examples in tested for _ in range(seeds)]
+            values = [task.values(x) for x in trainer.logits(params, each, task.name)]
+            for number, frame in enumerate(frames):
+                mean = np.mean(values[number * seeds : (number + 1) * seeds], axis=0)
+                frame.insert(place, attributes.PREFIX + task.name, mean)
             place += 1
     return pd.concat(frames, ignore_index=True), temperatures
 
@@ -129,25 +153,30 @@ def _classify(
 ) -> tuple[list[pd.DataFrame], list[float]]:
     """Calibrates each member on its validation clips, then classifies its test clips.
 
-    Returns a split's rows of `predictions.csv` and its member's temperature.
+    Returns a split's rows of `predictions.csv` and the members' temperatures.
     """
-    truth = clips.set_index("example")["label"]
-    tested, chosen = [examples_of(clips, s, "test") for s in splits], trainer.training.validation
+    truth, seeds = clips.set_index("example")["label"], trainer.config.finetune.seeds
+    tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
+    chosen = trainer.training.validation
     answers = zip(
-        splits, chosen, tested,
+        chosen,
         trainer.logits(params, chosen, task.name), trainer.logits(params, tested, task.name),
         strict=True,
     )  # fmt: skip
-    frames, temperatures = [], []
-    for split, known, unknown, known_logits, logits in answers:
+    found, temperatures = [], []
+    for known, known_logits, logits in answers:
         numbers = np.array([task.classes.index(name) for name in truth[known]])
         temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
-        p = scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1)
-        frames.append(_rows(split, clips, unknown, p, task.classes))
+        found.append(scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1))
+    frames = []
+    for number, split in enumerate(splits):
+        own = slice(number * seeds, (number + 1) * seeds)
+        p = np.mean(found[own], axis=0)
+        frames.append(prediction_rows(split, clips, tested[own][0], p, task.classes))
     return frames, temperatures
 
 
-def _rows(
+def prediction_rows(
     split: Split,
     clips: pd.DataFrame,
     examples: Int[np.ndarray, " clips"],

@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 def tuned(folder):
     """`tuned(embed, scope)`: a run fine-tuned on `folder`, its predictions.csv, and ours."""
 
-    def tune(embed, scope):
+    def tune(embed, scope, seeds=1):
         chosen = config()
         chosen.stages, chosen.data.data_dir = ("finetune",), str(folder / "data")
         source = {"dataset": "speech/folder", "source": str(folder / "corpus")}
@@ -50,7 +50,8 @@ def tuned(folder):
         frozen = {"init_from": str(trained_run()), "freeze": ("embed", "encoder")}
         own = embed == "llds" and scope == "train"  # the scope of the run that it starts from
         chosen.finetune.update(frozen if own else {"init_from": ""})
-        run = folder / f"{embed}_{scope}"
+        chosen.finetune.update({"seeds": seeds, "class_weights": "sqrt" if seeds > 1 else "none"})
+        run = folder / f"{embed}_{scope}_{seeds}"
         experiment.run(create(chosen), run)
         results = pd.read_csv(run / "predictions.csv", dtype={"clip": str})
         clips = [folder / "corpus" / "media" / f"{clip}.wav" for clip in results["clip"]]
@@ -75,6 +76,19 @@ def test_own_classes_fine_tune_a_frozen_encoder_and_predict_as_tested(tuned, emb
         jax.tree.map(np.testing.assert_array_equal, tuned_params[part], source[part])
 
 
+def test_the_seeds_of_a_split_are_averaged_as_tested(tuned, folder):
+    recognizer, clips, tested, _ = tuned("llds", "utterance", 2)
+    assert recognizer.members == ("0", "0#1")
+    for members in (None, "0"):
+        found = recognizer.predict_all(clips, members=members)
+        np.testing.assert_allclose([*map(values, found)], tested, atol=1e-5)
+    _, _, tested_alone, _ = tuned("llds", "utterance")
+    assert np.abs(tested - tested_alone).max() > 1e-4
+    params = recognizer.ensemble.weights["params"]
+    same = [np.array_equal(leaf[0], leaf[1]) for leaf in jax.tree.leaves(params)]
+    assert not all(same)
+
+
 def test_each_sound_is_normalised_by_itself_as_tested(tuned):
     recognizer, clips, tested, _ = tuned("llds", "utterance")
     found = list(recognizer.predict_all(clips))
@@ -90,7 +104,7 @@ def test_clips_of_a_speaker_are_normalised_together_as_tested(tuned, folder, tmp
         (tmp_path / speaker).mkdir(exist_ok=True)
         shutil.copy(clip, tmp_path / speaker)
     copies = [str(tmp_path / s / c.name) for c, s in zip(clips, speakers, strict=True)]
-    run = str(folder / "llds_speaker")
+    run = str(folder / "llds_speaker_1")
     capsys.readouterr()
     predict.run(copies, predict.Options(run, format="json", speaker_from="folder"))
     out, err = capsys.readouterr()
@@ -119,7 +133,7 @@ def test_without_its_speaker_a_sound_is_normalised_by_itself_and_told_so(tuned, 
     for normaliser in (None, own):
         stream = recognizer.stream(window=0.5, normaliser=normaliser)
         assert {ALONE in found.notes for found in stream.push(sound)} == {normaliser is None}
-    run = str(folder / "llds_speaker")
+    run = str(folder / "llds_speaker_1")
     capsys.readouterr()
     predict.run([str(clips[0])], predict.Options(run, timeline=True, window=0.5))
     err = capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 from sersl_jax import methods
 from sersl_jax.config import create
 from sersl_jax.models.build import create_network
+from sersl_jax.models.ser import AttentionPool
 from sersl_jax.tasks import Task
 from sersl_jax.training.objectives import Multitask
 from tests.models import golden_weights
@@ -95,15 +96,43 @@ def test_parameter_count_is_the_papers_network():
     assert count(shapes["head_action_units"]) == 17_030 + 131 * 5
 
 
-@pytest.mark.parametrize("pooling", ["mean", "last"])
+@pytest.mark.parametrize("pooling", ["mean", "last", "attention"])
 @pytest.mark.parametrize("training", [False, True])
 def test_padding_changes_nothing_dropout_included(params, pooling, training):
     x, lengths, _ = golden_weights.batch("padded_160")
     key = jax.random.key(3) if training else None
+    params = with_score(params, 1.0) if pooling == "attention" else params
     apply = jax.jit(small(pooling=pooling).apply)
     short = apply({"params": params}, x, lengths, key)
     longer = np.pad(x, ((0, 0), (0, 32), (0, 0)), constant_values=7.0)
     chex.assert_trees_all_close(short, apply({"params": params}, longer, lengths, key), atol=1e-5)
+
+
+def with_score(params, size):
+    return {**params, "pool": {"score": {"kernel": size * jnp.linspace(-1, 1, 20)[:, None]}}}
+
+
+def test_attention_pooling_starts_as_the_mean_and_then_weighs_frames(params):
+    x, lengths, _ = golden_weights.batch("padded_160")
+
+    def logits(pooling, params):
+        return jax.jit(small(pooling=pooling).apply)({"params": params}, x, lengths, None)
+
+    mean = logits("mean", params)
+    chex.assert_trees_all_close(logits("attention", with_score(params, 0.0)), mean, atol=1e-5)
+    weighted = logits("attention", with_score(params, 1.0))
+    assert np.abs(weighted["energy"] - mean["energy"]).max() > 1e-3
+    init = jax.jit(small(pooling="attention").init, static_argnums=3)
+    assert not init(jax.random.key(0), x, lengths, None)["params"]["pool"]["score"]["kernel"].any()
+
+
+def test_attention_pooling_is_a_softmax_over_valid_frames():
+    x = jnp.array([[[0.0], [1.0], [9.0]]])
+    variables = {"params": {"score": {"kernel": jnp.full((1, 1), np.log(3.0))}}}
+    found = AttentionPool().apply(variables, x, jnp.array([[True, True, False]]))
+    np.testing.assert_allclose(found, [[3 / 4]], rtol=1e-5)
+    none = AttentionPool().apply(variables, x, jnp.zeros((1, 3), bool))
+    assert np.isfinite(none).all()
 
 
 def test_dropout_differs_by_key_and_is_off_without_one(params):

@@ -1,0 +1,40 @@
+"""The folder of an export in safetensors, read back; the package comes with one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+VERSION = 1
+MODEL = "model.safetensors"
+# Trained on CREMA-D with configs/best.py; its README.md is the model card.
+DEFAULT = Path(__file__).parents[1] / "inference" / "default"
+
+
+def is_export(folder: Path) -> bool:
+    """Whether `sersl_jax.export` wrote weights into this folder."""
+    return (folder / MODEL).is_file()
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Weights as `Ensemble` has them, each with a leading axis of members, and config.json.
+
+    Raises ValueError, naming the folder, where it is no export or one of another version.
+    """
+    from safetensors.numpy import load_file
+
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) if path.is_file() else {}
+    if config.get("model_type") != "sersl_jax":
+        raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
+    if config["version"] != VERSION:
+        raise ValueError(f"{folder} is of export version {config['version']}, not {VERSION}")
+    weights: dict[str, Any] = {}
+    for name, array in load_file(folder / MODEL).items():
+        *parents, leaf = name.split(".")
+        node = weights
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = array.astype(np.float32)
+    return weights, config
