@@ -111,12 +111,12 @@ class FinetuneConfig(StageConfig):
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
     epochs: Count = 5  # Sec. 4.3
-    # Of the training loss, from each split's training clips: balanced is one over a class's number
-    # of clips, sqrt its square root; 1 on average over the clips.
-    class_weights: Literal["none", "balanced", "sqrt"] = "none"
-    seeds: Count = 1  # trainings a split, whose probabilities are averaged
     # Of validation: the best epoch. ccc: of attributes, their mean; macro_f1, accuracy: of emotion.
     select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"
+    # Of the emotion's training loss, from each split's training clips: balanced is one over a
+    # class's number of clips, sqrt its square root; 1 on average over the clips.
+    class_weights: Literal["none", "balanced", "sqrt"] = "none"
+    seeds: Count = 1  # trainings a split, whose probabilities are averaged
 
     def __post_init__(self):
         """Refuses tasks that are none, and to choose epochs by a metric that no task has."""

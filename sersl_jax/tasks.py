@@ -47,13 +47,13 @@ class Task:
         """Mean loss and metrics over the known labels of the rows that `mask` names.
 
         `smoothing=None` evaluates: `confusion` [classes, classes] counts labels (rows) and
-        predictions.
+        predictions. Classes weigh what `class_weights` says in training alone.
         """
         scored = mask & known(labels)
         count = scored.sum(dtype=jnp.float32)
         learnt = labels if smoothing is None else self.smooth(labels, smoothing)
         losses = self.losses(logits, learnt)
-        if class_weights is not None:
+        if smoothing is not None and class_weights is not None:
             losses *= self.shares(labels) @ class_weights
         loss = losses.sum(where=scored)
         predicted = self.probabilities(logits).argmax(axis=1)
@@ -96,19 +96,6 @@ class Task:
     def shares(self, labels: Labels) -> Num[Array, "batch classes"]:
         """Each class's share; all 0 where the label is unknown."""
         return labels if labels.ndim == 2 else jax.nn.one_hot(labels, len(self.classes))
-
-    def mix(
-        self, labels: Labels, partners: Int[Array, " batch"], share: Float[Array, " batch"]
-    ) -> Float[Array, "batch classes"]:
-        """Shares of `labels`, and of `labels[partners]` for the rest: mixup.
-
-        A clip without a label stays so, and gives its partner none.
-        """
-        own = self.shares(labels)
-        mixed = share[:, None] * own + (1 - share)[:, None] * own[partners]
-        total = mixed.sum(axis=1, keepdims=True)
-        labelled = own.sum(axis=1, keepdims=True) > 0
-        return jnp.where(labelled, mixed / jnp.where(labelled, total, 1), 0)
 
     def probabilities(self, logits: Float[Array, "batch outputs"]) -> Float[Array, "batch classes"]:
         """Probability of each class."""
@@ -156,7 +143,7 @@ class Attribute:
         labels: Float[Array, " batch"],
         mask: Bool[Array, " batch"],
         smoothing: float | None,
-        class_weights: Any = None,
+        class_weights: Float[Array, " classes"] | None = None,
     ) -> tuple[Float[Array, ""], Measures]:
         """Loss and metrics over the known labels of the rows that `mask` names.
 
@@ -178,20 +165,6 @@ class Attribute:
             moments = jnp.stack([y, x, y * y, x * x, x * y]).sum(axis=1)
             found[self.table] = (moments, count)
         return loss, found
-
-    def mix(
-        self,
-        labels: Float[Array, " batch"],
-        partners: Int[Array, " batch"],
-        share: Float[Array, " batch"],
-    ) -> Float[Array, " batch"]:
-        """Means of `labels`, which weigh `share`, and `labels[partners]`: mixup.
-
-        A clip without a value stays so, and leaves its partner as it is.
-        """
-        others = labels[partners]
-        mixed = share * labels + (1 - share) * others
-        return jnp.where(jnp.isnan(others), labels, mixed)
 
     def scores(self, means: Mapping[str, Array]) -> dict[str, Array]:
         """An epoch's metrics from the means of what `measure` gave; in evaluation CCC and Pearson.

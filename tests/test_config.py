@@ -5,13 +5,37 @@ import json
 
 import pytest
 
-from configs import best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
+from configs import (
+    best,
+    best_crema_d,
+    ssl1,
+    ssl2,
+    ssl3,
+    ssl4,
+    ssl5,
+    supervised,
+    table3,
+    wav2vec2,
+    wav2vec2_base,
+)
 from sersl_jax import methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
 from tests.trained_run import trained_run
 
-ROWS = (best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base)
+ROWS = (
+    best,
+    best_crema_d,
+    ssl1,
+    ssl2,
+    ssl3,
+    ssl4,
+    ssl5,
+    supervised,
+    table3,
+    wav2vec2,
+    wav2vec2_base,
+)
 WRONG = {
     "name": ("", "is empty"),
     "seed": (-1, "should be greater than or equal to 0"),
@@ -44,12 +68,12 @@ WRONG = {
     "finetune.num_splits": (0, "should be greater than or equal to 1"),
     "finetune.protocol": ("papr", "should be one of paper, emosuperb, .* or a .json file"),
     "finetune.select": ("f1", "should be 'loss', 'macro_f1', 'accuracy' or 'ccc'"),
-    "finetune.class_weights": ("even", "should be 'none', 'balanced' or 'sqrt'"),
-    "finetune.seeds": (0, "should be greater than or equal to 1"),
-    "finetune.augment.mixup": (-0.1, "should be greater than or equal to 0"),
     "finetune.tasks": ({"votes_voice": 1.0}, "should name 'emotion' or attributes such as"),
     "finetune.helpers": ({"head/sex": 1.0}, "names 'head/sex': take votes_multimodal, .* sex or"),
     "finetune.attribute_loss": ("mae", "should be 'ccc' or 'mse'"),
+    "finetune.class_weights": ("even", "should be 'none', 'balanced' or 'sqrt'"),
+    "finetune.seeds": (0, "should be greater than or equal to 1"),
+    "finetune.augment.mixup": (-0.1, "should be greater than or equal to 0"),
     "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
     "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
     "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
@@ -185,8 +209,8 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("pretrain.batch_size", 16, "32"),
         ("finetune.patience", 2, "0"),
         ("finetune.select", "macro_f1", "loss"),
-        ("finetune.seeds", 3, "1"),
         ("finetune.helpers", {"sex": 0.1}, r"\{\}"),
+        ("finetune.seeds", 3, "1"),
         ("finetune.freeze", ("embed",), r"\(\)"),
         ("finetune.optimizer.schedule", "linear", "plateau"),
     ],

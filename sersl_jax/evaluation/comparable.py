@@ -175,14 +175,15 @@ def _with_speakers(run: Run, known: dict[str, str]) -> Run:
 def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
     """All runs count the same classes in the same order: the first run's that knows them.
 
-    Tests on other corpora have classes of their own; who differs in them is in another group.
+    Tests on other corpora have classes of their own; who differs in them is in another group. So
+    are runs without any, which have learnt attributes alone.
     """
-    if not run.classes or run.results.get("evaluated"):
+    if run.results.get("evaluated") or not run.classes:
         return run
-    known = [other for other in runs if other.classes]
-    saved = [other for other in known if other.results]
-    trained = [other for other in saved if not other.results.get("evaluated")]
-    classes = (trained or saved or known)[0].classes
+    named = [other for other in runs if other.classes]
+    known = [other for other in named if other.results]
+    trained = [other for other in known if not other.results.get("evaluated")]
+    classes = (trained or known or named)[0].classes
     said = {*run.predictions["label"], *run.predictions["prediction"]}
     strange = sorted(said - set(classes))
     if strange:

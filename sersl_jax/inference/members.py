@@ -57,8 +57,8 @@ def probabilities(
     with ThreadPoolExecutor(2) as pool, tqdm(total=len(examples), unit="clip", disable=None) as bar:
         inputs = map_ahead(pool, reader.read, examples, _CHUNK)
         for chunk in chunks(inputs, _CHUNK):
-            answers = [member.run(chunk)[0] for member in members]
-            found.append([each[:, : len(ensemble.labels)] for each in answers])
+            answers = (member.run(chunk)[0] for member in members)
+            found.append([p[:, : len(ensemble.labels)] for p in answers])  # without attributes
             bar.update(len(chunk))
     return np.concatenate([np.stack(answers) for answers in found], axis=1)
 

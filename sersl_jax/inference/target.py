@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from sersl_jax import corpora, datasets
-from sersl_jax.config import LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, matching
 from sersl_jax.evaluation.matching import Matched
 from sersl_jax.inference import learnt
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.load import load
+from sersl_jax.target_config import EMOTION, LabelConfig
 from sersl_jax.training import testing
 from sersl_jax.training.inputs import open_dataset
 from sersl_jax.training.targets import apply_label_rule
@@ -113,7 +113,10 @@ def open_test(model: Model, target: Target) -> Test:
     Raises LeakError, ValueError or FileNotFoundError, see `cross_corpus.evaluate`.
     """
     if not model.ensemble.labels:
-        raise ValueError(f"{model.origin} has learnt no classes, which is what evaluate tests")
+        raise ValueError(
+            f"{model.origin} has learnt {', '.join(model.ensemble.attributes)} and no classes, "
+            "which are all that evaluate tests"
+        )
     known = learnt.of(model.ensemble.info, model.origin)
     known.check_name(target.dataset)
     target.check()
@@ -168,7 +171,7 @@ def _match(
 
     A label that had another name there is kept as `own_label`.
     """
-    theirs, ours = dataset.label_names["emotion"], ensemble.labels
+    theirs, ours = dataset.label_names[EMOTION], ensemble.labels
     renamed = target.renamed
     if target.one_of_many:
         renamed = {one: other for one, other in renamed.items() if one in theirs and other in ours}

@@ -191,9 +191,7 @@ class Recognition:
         ]
         normalisers = [self.statistics.member(config.data.normalise, p["train"]) for p in people]
         network = create_network(_model(config), self.tasks, config.dtype)
-        names = testing.member_names(splits, stage.seeds)
-        shares = stage.tasks | stage.helpers
-        weights = {t.name: np.full(len(names), shares[t.name], np.float32) for t in self.tasks}
+        names, weights = testing.member_names(splits, stage.seeds), stage.tasks | stage.helpers
         return Training(
             stage="finetune",
             names=names,
@@ -205,7 +203,10 @@ class Recognition:
             train=train,
             validation=validation,
             normalisers=stack(normalisers),
-            weights=weights | self._class_weights(train),
+            weights={
+                **{t.name: np.full(len(names), weights[t.name], np.float32) for t in self.tasks},
+                **self._class_weights(train),
+            },
             seeds=[zlib.crc32(name.encode()) for name in names],
             select=stage.select,
             frozen=stage.freeze,
@@ -217,10 +218,10 @@ class Recognition:
 
     def _class_weights(self, train: Sequence[Int[np.ndarray, " _"]]) -> dict[str, np.ndarray]:
         """Each member's, from its training clips; none where classes weigh the same."""
-        kind = self.config.finetune.class_weights
-        if kind == "none" or EMOTION not in self.dataset.labels:
+        kind, number = self.config.finetune.class_weights, len(self.dataset.label_names[EMOTION])
+        if kind == "none" or EMOTION not in self.config.finetune.tasks:
             return {}
-        labels, number = self.dataset.labels[EMOTION], len(self.dataset.label_names[EMOTION])
+        labels = self.dataset.labels[EMOTION]
         weights = [class_weights(labels[examples], number, kind) for examples in train]
         return {f"classes_{EMOTION}": np.stack(weights)}
 

@@ -124,9 +124,12 @@ class Multitask:
         smoothing = None if key is None else self.label_smoothing
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
-            classes = None if key is None else weights.get(f"classes_{task.name}")
             loss, found = task.measure(
-                logits[task.name], batch["labels"][task.name], batch["mask"], smoothing, classes
+                logits[task.name],
+                batch["labels"][task.name],
+                batch["mask"],
+                smoothing,
+                weights.get(f"classes_{task.name}"),
             )
             total += weights[task.name] * loss
             metrics |= {f"{what}_{task.name}": value for what, value in found.items()}

@@ -124,26 +124,26 @@ def test(
 ) -> tuple[pd.DataFrame, list[float]]:
     """Scores each member's test clips once.
 
-    A split's probabilities are the mean over its members. Returns rows of `predictions.csv` and the
+    A split's answers are the mean over its members. Returns rows of `predictions.csv` and the
     members' temperatures.
     """
-    seeds = trainer.config.finetune.seeds
-    tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
-    main_tasks = trainer.training.objective.main_tasks
+    tested = [examples_of(clips, split, "test") for split in splits]
+    main_tasks, seeds = trainer.training.objective.main_tasks, trainer.config.finetune.seeds
     emotions = [task for task in main_tasks if isinstance(task, Task)]
     if emotions:
         frames, temperatures = _classify(trainer, params, clips, splits, emotions[0])
     else:
-        pairs = zip(splits, tested[::seeds], strict=True)
+        pairs = zip(splits, tested, strict=True)
         frames = [_bare_rows(split, clips, examples) for split, examples in pairs]
-        temperatures = [1.0] * len(tested)
+        temperatures = [1.0] * len(trainer.training.names)
     place = 3 + (2 + len(emotions[0].classes) if emotions else 0)
     for task in main_tasks:
         if isinstance(task, Attribute):
-            answers = trainer.logits(params, tested, task.name)
+            each = [examples for examples in tested for _ in range(seeds)]
+            values = [task.values(x) for x in trainer.logits(params, each, task.name)]
             for number, frame in enumerate(frames):
-                logits = np.mean(answers[number * seeds : (number + 1) * seeds], axis=0)
-                frame.insert(place, attributes.PREFIX + task.name, task.values(logits))
+                mean = np.mean(values[number * seeds : (number + 1) * seeds], axis=0)
+                frame.insert(place, attributes.PREFIX + task.name, mean)
             place += 1
     return pd.concat(frames, ignore_index=True), temperatures
 
@@ -153,8 +153,7 @@ def _classify(
 ) -> tuple[list[pd.DataFrame], list[float]]:
     """Calibrates each member on its validation clips, then classifies its test clips.
 
-    A split's probabilities are the mean over its members. Returns every split's rows of
-    `predictions.csv` and every member's temperature.
+    Returns a split's rows of `predictions.csv` and the members' temperatures.
     """
     truth, seeds = clips.set_index("example")["label"], trainer.config.finetune.seeds
     tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
