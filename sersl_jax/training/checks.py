@@ -63,6 +63,6 @@ def _check_exists(field: str, path: Path) -> None:
 def _parameter_shapes(config: Config) -> dict:
     """The network's parameters, as shapes alone."""
     network = create_network(config.model, (Task("emotion", ("low", "high")),), config.dtype)
-    shape = (1, 64, 130) if config.model.embed == "llds" else (1, 16_000)
+    shape = (1, 64, 130) if config.model.input_name == "llds" else (1, 16_000)
     inputs = jnp.zeros(shape), jnp.full(1, shape[1]), None
     return jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
