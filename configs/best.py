@@ -1,4 +1,4 @@
-"""The recipe that recognises emotions best (docs/results.md): convolutions before attention.
+"""The recipe that recognises emotions best (docs/results.md): convolutions, and no attention.
 
 python -m sersl_jax.main --config=configs/best.py         # embedded corpus
 python -m sersl_jax.main --config=configs/best.py:paper   # CREMA-D, the paper's protocol

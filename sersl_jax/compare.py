@@ -9,19 +9,21 @@ whose splits or labels differ otherwise are refused.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from sersl_jax import cli, files
-from sersl_jax.evaluation import comparable, comparison, runs
-from sersl_jax.reports import comparison as page
-from sersl_jax.reports import tables
+
+if TYPE_CHECKING:
+    from sersl_jax.evaluation.comparison import Comparison
+    from sersl_jax.evaluation.runs import Run
 
 
 def define_flags() -> None:
     """The flags of the command."""
     flags.DEFINE_string("ours", None, "The run said to be better than the others [the last].")
-    flags.DEFINE_string("metric", "macro_f1", "The metric that is tested.")
+    flags.DEFINE_string("metric", None, "What is tested [macro_f1; without classes, a CCC].")
     flags.DEFINE_string("out", None, "Directory of the outputs [the first run's parent].")
 
 
@@ -32,11 +34,13 @@ def main(argv: Sequence[str]) -> None:
 
 
 def run(
-    paths: Sequence[str], ours: str | None = None, metric: str = "macro_f1", out: str | None = None
+    paths: Sequence[str], ours: str | None = None, metric: str | None = None, out: str | None = None
 ) -> None:
     """Reads, checks and compares runs; prints and writes the tables. Raises ValueError."""
     if not paths:
         raise ValueError("name the runs to compare: python -m sersl_jax.compare runs/*")
+    from sersl_jax.evaluation import comparable, comparison  # slow to import: --help is not
+
     groups = comparable.read_apart(paths)
     found = [run for group in groups for run in group]
     if ours is not None and _find(found, ours) is None:
@@ -44,18 +48,22 @@ def run(
     results = [comparison.compare(group, _find(group, ours), metric) for group in groups]
     directory = Path(out) if out else Path(paths[0]).parent
     directory.mkdir(parents=True, exist_ok=True)
-    for suffix, text in _texts(results).items():
+    texts = _texts(results)
+    for suffix, text in texts.items():
         files.write_text(directory / f"compare.{suffix}", text)
-    print(tables.markdown(results))
+    print(texts["md"])
     print(f"written: {directory}/compare.md, .tex, .csv, .html")
 
 
-def _texts(results: Sequence[comparison.Comparison]) -> dict[str, str]:
+def _texts(results: Sequence["Comparison"]) -> dict[str, str]:
+    from sersl_jax.reports import comparison as page
+    from sersl_jax.reports import tables
+
     writers = {"md": tables.markdown, "tex": tables.latex, "csv": tables.csv, "html": page.page_of}
     return {suffix: write(results) for suffix, write in writers.items()}
 
 
-def _find(found: Sequence[runs.Run], wanted: str | None) -> runs.Run | None:
+def _find(found: Sequence["Run"], wanted: str | None) -> "Run | None":
     if wanted is None:
         return None
     return next((r for r in found if wanted == r.name or Path(wanted) == r.path), None)

@@ -22,6 +22,7 @@ from sersl_jax.model_config import (
     Rate,
     Share,
 )
+from sersl_jax.target_config import EMOTION, LabelConfig, check_tasks
 from sersl_jax.training_config import AugmentConfig, OptimizerConfig
 
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
@@ -60,8 +61,8 @@ class StageConfig(Checked):
     dataset: str
     source: Free[str] = ""  # raw corpus; "": prepared already (or embedded)
     epochs: Count
-    steps: Natural = 0  # 0: by epochs; else of the member with most batches
-    patience: Natural = 0  # epochs without a better one after which a member stops; 0: trains on
+    steps: Natural = 0  # instead of epochs, of the member with most batches; 0: by epochs
+    patience: Natural = 0  # a member stops after so many epochs without a better one; 0: never
     batch_size: Count = 32  # Sec. 4.3
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -86,26 +87,6 @@ class PretrainConfig(StageConfig):
     )
 
 
-@dataclass(frozen=True)
-class LabelConfig(Checked):
-    """Which of CREMA-D's labels is right; other corpora have one."""
-
-    # intended: the acted emotion, as in the paper's tables (docs/choices.md) | the plurality of
-    # raters who saw and heard, heard, or saw the clip
-    source: Literal["intended", "multimodal", "voice", "face"] = "intended"
-    targets: Literal["plurality", "soft"] = "plurality"  # soft: shares of votes
-    ties: Literal["random", "drop"] = "random"
-    seed: int = 0
-
-    def __post_init__(self):
-        """Refuses shares of votes without votes."""
-        if self.targets == "soft" and self.source == "intended":
-            raise ValueError(
-                "config.finetune.label.targets='soft' needs votes: set "
-                "config.finetune.label.source to multimodal, voice or face"
-            )
-
-
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(StageConfig):
     """Emotion recognition over the splits of a protocol."""
@@ -116,17 +97,30 @@ class FinetuneConfig(StageConfig):
     # (configs/wav2vec2_base.py)
     init_from: str = "pretrain"
     freeze: tuple[str, ...] = ()  # parameter paths that stay as they are: ("embed", "encoder")
-    label: LabelConfig = LabelConfig()
+    # What is learnt, tested and reported, and the weight of its loss: "emotion", attributes that
+    # are numbers ("arousal", "valence" ...), or both.
+    tasks: dict[str, Positive] = field(default_factory=lambda: {EMOTION: 1.0})
+    # What is learnt beside it and never reported, with weights: raters' shares of votes
+    # ("votes_voice" ...), the acted emotion ("intended"), or anything that the corpus knows of a
+    # clip ("sex", "sentence", "arousal" ...). Epochs are chosen without them.
+    helpers: dict[str, Positive] = field(default_factory=dict)
+    attribute_loss: Literal["ccc", "mse"] = "ccc"  # of numbers such as arousal
+    label: LabelConfig = field(default_factory=LabelConfig)
     protocol: str = "paper"  # one of PROTOCOLS, or a .json (evaluation.splits)
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
     epochs: Count = 5  # Sec. 4.3
-    select: Literal["loss", "macro_f1", "accuracy"] = "loss"  # of validation: the best epoch
     # Of the training loss, from each split's training clips: balanced is one over a class's number
     # of clips, sqrt its square root; 1 on average over the clips.
     class_weights: Literal["none", "balanced", "sqrt"] = "none"
     seeds: Count = 1  # trainings a split, whose probabilities are averaged
+    # Of validation: the best epoch. ccc: of attributes, their mean; macro_f1, accuracy: of emotion.
+    select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"
+
+    def __post_init__(self):
+        """Refuses tasks that are none, and to choose epochs by a metric that no task has."""
+        check_tasks(self.tasks, self.helpers, self.select)
 
 
 @dataclass(frozen=True)
@@ -138,7 +132,7 @@ class Config(Checked):
     stages: Free[tuple[Literal["pretrain", "finetune"], ...]] = ("pretrain", "finetune")
     # Of products; bfloat16 keeps parameters, softmax and loss in float32.
     dtype: Literal["float32", "bfloat16"] = "float32"
-    profile: Free[bool] = False  # --profile: a trace of one dispatch of each training
+    profile: Free[bool] = False  # --profile: a trace of one group of steps of each training
     checkpoint_seconds: Free[NotNegative] = 60.0  # at most this much work is lost
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = DataConfig()

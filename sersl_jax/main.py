@@ -26,15 +26,12 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError("--config is missing: python -m sersl_jax.main --config=configs/ssl1.py")
     given.profile = given.profile or flags.FLAGS.profile
     chosen = config.create(given)
-    import jax  # after the flags, so that a wrong one is told at once
-
-    from sersl_jax import sharding
+    from sersl_jax import sharding  # after the flags, so that a wrong one is told at once
     from sersl_jax.training import experiment
 
     if not _join_processes():
         sharding.use_cores(chosen.pretrain.batch_size, chosen.finetune.batch_size)
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
+    sharding.keep_programs()
     experiment.run(chosen, Path(flags.FLAGS.workdir or Path("runs", chosen.name)))
 
 

@@ -5,9 +5,7 @@ Results go to stdout; a file that can't be used is a line on stderr, and the exi
 """
 
 import contextlib
-import csv
 import glob
-import json
 import os
 import shutil
 import sys
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _DEFAULT_IS = "the model in the package knows six acted emotions of English speakers (CREMA-D)"
 _MANY = 10  # files from which on progress is shown
-Row = tuple[str, "Prediction"]
 
 
 @dataclass(frozen=True)
@@ -44,54 +41,6 @@ class Options:
     embeddings: str | None = None
     abstain: float = 0.0
     speaker_from: str | None = None
-
-
-@dataclass(frozen=True)
-class Format:
-    """How rows become text."""
-
-    classes: tuple[str, ...]
-    timeline: bool
-    abstain: float
-
-    def json(self, rows: Iterator[Row]) -> None:
-        """A list of objects."""
-        print(json.dumps([self._object(*row) for row in rows], indent=1, ensure_ascii=False))
-
-    def csv(self, rows: Iterator[Row]) -> None:
-        """A header and a line a row; an abstention is an empty label."""
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        window = ["start", "end"] if self.timeline else []
-        writer.writerow(["file", *window, "label", *(f"p_{name}" for name in self.classes)])
-        for file, found in rows:
-            window = [found.start, found.end] if self.timeline else []
-            values = (f"{p:.7g}" for p in found.probabilities.values())
-            writer.writerow([file, *window, self.label(found) or "", *values])
-
-    def table(self, rows: Iterator[Row]) -> None:
-        """For reading, as they come; probabilities in percent."""
-        widths = [max(len(name), 5) for name in self.classes]
-        heads = [f"{name:>{width}}" for name, width in zip(self.classes, widths, strict=True)]
-        place = f"{'start':>8}{'end':>8}  " if self.timeline else ""
-        column = max(map(len, self.classes)) + 2
-        print(place + f"{'label':<{column}}" + "  ".join(heads) + "   %  file")
-        for file, found in rows:
-            place = f"{found.start:>8.2f}{found.end:>8.2f}  " if self.timeline else ""
-            shares = zip(found.probabilities.values(), widths, strict=True)
-            cells = "  ".join(f"{100 * p:>{width}.1f}" for p, width in shares)
-            print(
-                place + f"{self.label(found) or '-':<{column}}" + cells + f"      {file}",
-                flush=True,
-            )
-
-    def label(self, found: "Prediction") -> str | None:
-        """None where the most probable class is less probable than `abstain`."""
-        return found.label if found.confidence >= self.abstain else None
-
-    def _object(self, file: str, found: "Prediction") -> dict:
-        window = {"start": found.start, "end": found.end} if self.timeline else {}
-        label = {"label": self.label(found), "probabilities": found.probabilities}
-        return {"file": file, **window, **label}
 
 
 def define_flags() -> None:
@@ -127,7 +76,10 @@ def run(arguments: Sequence[str], options: Options) -> int:
     if not options.checkpoint:
         print(f"note: {_DEFAULT_IS}", file=sys.stderr)
     answers = _Answers(recognizer, files, options)
-    form = Format(recognizer.labels, options.timeline, options.abstain)
+    attributes = tuple(recognizer.attributes)
+    from sersl_jax.inference.formats import Format
+
+    form = Format(recognizer.labels, options.timeline, options.abstain, attributes)
     getattr(form, options.format)(iter(answers))
     if options.embeddings:
         answers.write_embeddings(Path(options.embeddings))
@@ -142,7 +94,7 @@ class _Answers:
         self.failed = False
         self.embedded: list[tuple[str, float, float, np.ndarray]] = []
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator["tuple[str, Prediction]"]:
         with _stdin_file(self.files) as paths:
             bar = tqdm(self._all(paths), total=len(paths), unit="file", disable=self._quiet())
             for file, path, found in zip(self.files, paths, bar, strict=True):
@@ -234,12 +186,10 @@ def _stdin_file(files: Sequence[str]) -> Iterator[list[str]]:
 
 def _load(checkpoint: str | None) -> "Recognizer":
     """The run; compiled programs are kept on disk for the next call."""
-    import jax  # after the flags, so that a wrong one is told at once
-
+    from sersl_jax import sharding  # after the flags, so that a wrong one is told at once
     from sersl_jax.inference.load import load
 
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
+    sharding.keep_programs()
     return load(checkpoint)
 
 

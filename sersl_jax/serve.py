@@ -22,13 +22,11 @@ from sersl_jax.features.audio import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import gradio
-    from matplotlib.figure import Figure
 
     from sersl_jax.inference.recognizer import Prediction, Recognizer
 
 _HOUR = 3600  # s
 _MOST_EXAMPLES = 12
-_ENVELOPE = 2000  # points of the drawn waveform
 _SCOPES = {
     "speaker": "It was trained with all clips of a speaker normalised together; here a recording "
     "is normalised by itself, as if it were all of its speaker's. ",
@@ -139,9 +137,11 @@ class Analysis:
     def description(self) -> str:
         """For the head of the page."""
         name, members = self.recognizer.ensemble.config.name, len(self.recognizer.members)
+        scales = [f"{n} ({a:g} to {b:g})" for n, (a, b) in self.recognizer.attributes.items()]
         return (
             f"Model `{name}`, the mean over {members} members: "
-            f"{', '.join(self.recognizer.labels)}. {_SCOPES.get(self.recognizer.scope, '')}"
+            f"{', '.join((*self.recognizer.labels, *scales))}. "
+            f"{_SCOPES.get(self.recognizer.scope, '')}"
             f"Recordings of up to {self.max_seconds:.0f} s; "
             "they stay on the computer that runs this page and are deleted after an hour."
         )
@@ -154,6 +154,8 @@ class Analysis:
         if path is None:
             raise ValueError("Upload or record something first.")
         gradio = _import_gradio()
+        from sersl_jax.inference.drawing import draw
+
         try:
             waveform = audio.read(path, 0.0, self.max_seconds + 1.0)
         except (ValueError, OSError) as error:
@@ -165,44 +167,12 @@ class Analysis:
         whole = self.recognizer.predict(waveform, SAMPLE_RATE, normaliser=own)
         timeline = self.recognizer.timeline(waveform, SAMPLE_RATE, normaliser=own)
         notes = f"**Take care:** the recording is {', '.join(whole.notes)}." if whole.notes else ""
+        values = (f"**{name}: {value:.2f}**\n\n" for name, value in whole.attributes.items())
+        notes = "".join(values) + notes
         target = Path(tempfile.mkdtemp(dir=self.folder), f"{Path(path).stem}.csv")
         _write_csv(target, timeline)
         table = gradio.DownloadButton(value=str(target), interactive=True)
-        return whole.probabilities, notes, draw(waveform, timeline), table
-
-
-def draw(waveform: np.ndarray, timeline: "Sequence[Prediction]") -> "Figure":
-    """Waveform, spectrogram and probabilities over one axis of time."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    above, middle, below = figure.subplots(3, sharex=True, height_ratios=(1, 2, 2))
-    size = -(-len(waveform) // _ENVELOPE)
-    pieces = np.pad(waveform, (0, -len(waveform) % size)).reshape(-1, size)
-    times = np.arange(len(pieces)) * size / SAMPLE_RATE
-    above.fill_between(times, pieces.min(axis=1), pieces.max(axis=1), linewidth=0.5)
-    above.set_ylabel("waveform")
-    audible = waveform + 1e-5 * np.random.default_rng(0).standard_normal(len(waveform))
-    window = min(512, len(waveform))
-    sizes = {"NFFT": window, "noverlap": window // 2, "Fs": SAMPLE_RATE}
-    middle.specgram(audible, **sizes, cmap="magma", vmin=-120)
-    middle.set_ylabel("Hz")
-    _draw_timeline(below, timeline)
-    below.set(xlabel="s", ylabel="probability", ylim=(0, 1), xlim=(0, len(waveform) / SAMPLE_RATE))
-    below.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure
-
-
-def _draw_timeline(axes: Any, timeline: "Sequence[Prediction]") -> None:
-    """Every window's probabilities, stacked, in steps around the windows' centres."""
-    centres = np.array([(found.start + found.end) / 2 for found in timeline])
-    between = (centres[1:] + centres[:-1]) / 2
-    edges = np.concatenate([[timeline[0].start], between, [timeline[-1].end]])
-    floor = np.zeros(len(timeline))
-    for label in timeline[0].probabilities:
-        values = np.array([found.probabilities[label] for found in timeline])
-        axes.stairs(floor + values, edges, baseline=floor, fill=True, label=label, alpha=0.8)
-        floor = floor + values
+        return whole.probabilities or None, notes, draw(waveform, timeline), table
 
 
 def list_examples(folder: Path) -> dict[str, Path]:
@@ -228,9 +198,10 @@ def _write_csv(target: Path, timeline: "Sequence[Prediction]") -> None:
     with target.open("w", newline="") as file:
         writer = csv.writer(file)
         names = [f"p_{label}" for label in timeline[0].probabilities]
-        writer.writerow(["start", "end", "label", *names])
+        writer.writerow(["start", "end", "label", *names, *timeline[0].attributes])
         for found in timeline:
-            writer.writerow([found.start, found.end, found.label, *found.probabilities.values()])
+            values = (*found.probabilities.values(), *found.attributes.values())
+            writer.writerow([found.start, found.end, found.label, *values])
 
 
 def _import_gradio() -> Any:

@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+from pathlib import Path
 from typing import Any, TypeVar
 
 import jax
@@ -24,6 +25,12 @@ def use_cores(*batch_sizes: int) -> None:
     while any(size % cores for size in batch_sizes):
         cores -= 1
     jax.config.update("jax_num_cpu_devices", cores)
+
+
+def keep_programs() -> None:
+    """Keeps compiled programs on disk, in the user's cache folder, for the next command."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
 
 
 def in_turn(out: T) -> T:

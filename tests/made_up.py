@@ -71,6 +71,12 @@ def corpus(number: int = 60, speakers: int = 6, shift: float = 1.0) -> Dataset:
     )  # fmt: skip
 
 
+def inputs(dataset: Dataset):
+    """All inputs in memory, as a training takes them."""
+    storage = create_storage(dataset, speaker_statistics(dataset), "float32")
+    return storage, create_resident(storage)
+
+
 def training(
     members=(0,),
     residency: str = "device",

@@ -5,18 +5,7 @@ import json
 
 import pytest
 
-from configs import (
-    best,
-    ssl1,
-    ssl2,
-    ssl3,
-    ssl4,
-    ssl5,
-    supervised,
-    table3,
-    wav2vec2,
-    wav2vec2_base,
-)
+from configs import best, ssl1, ssl2, ssl3, ssl4, ssl5, supervised, table3, wav2vec2, wav2vec2_base
 from sersl_jax import methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
@@ -54,10 +43,13 @@ WRONG = {
     "finetune.batch_size": (0, "should be greater than or equal to 1"),
     "finetune.num_splits": (0, "should be greater than or equal to 1"),
     "finetune.protocol": ("papr", "should be one of paper, emosuperb, .* or a .json file"),
-    "finetune.select": ("f1", "should be 'loss', 'macro_f1' or 'accuracy'"),
+    "finetune.select": ("f1", "should be 'loss', 'macro_f1', 'accuracy' or 'ccc'"),
     "finetune.class_weights": ("even", "should be 'none', 'balanced' or 'sqrt'"),
     "finetune.seeds": (0, "should be greater than or equal to 1"),
     "finetune.augment.mixup": (-0.1, "should be greater than or equal to 0"),
+    "finetune.tasks": ({"votes_voice": 1.0}, "should name 'emotion' or attributes such as"),
+    "finetune.helpers": ({"head/sex": 1.0}, "names 'head/sex': take votes_multimodal, .* sex or"),
+    "finetune.attribute_loss": ("mae", "should be 'ccc' or 'mse'"),
     "finetune.freeze": ("embed", r"should be several values in brackets, such as \('a', 'b'\)"),
     "finetune.label.source": ("votes", "should be 'intended', 'multimodal', 'voice' or 'face'"),
     "finetune.label.targets": ("soft", "needs votes: set config.finetune.label.source"),
@@ -86,6 +78,18 @@ def test_a_wrong_value_is_named_with_what_is_allowed(field):
         create(changed(field, value))
     assert str(caught.value).startswith(f"config.{field}")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("select", "task"), [("ccc", "emotion"), ("macro_f1", "arousal"), ("accuracy", "arousal")]
+)
+def test_an_epoch_is_chosen_by_a_metric_that_a_task_has(select, task):
+    config = changed("finetune.select", select)
+    config["finetune"]["tasks"] = {task: 1.0}
+    with pytest.raises(ValueError, match=rf"select={select} is of no task in .* \({task}\)"):
+        create(config)
+    config["finetune"]["tasks"] = {"emotion": 1.0, "arousal": 1.0}
+    assert create(config).finetune.select == select
 
 
 def test_all_wrong_fields_are_named_at_once():
@@ -137,9 +141,12 @@ def test_fine_tuning_without_any_pre_training_is_named(tmp_path):
         experiment.run(config, tmp_path / "run")
 
 
-@pytest.mark.parametrize("path", ["embed", "encoder/stack1", "head_emotion"])
-def test_parameters_that_are_there_may_be_frozen(path, tmp_path):
-    config = changed("finetune.freeze", (path,))
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(ssl1, "embed"), (ssl1, "encoder/stack1"), (ssl1, "head_emotion"), (best, "embed")],
+)
+def test_parameters_that_are_there_may_be_frozen(method, path, tmp_path):
+    config = changed("finetune.freeze", (path,), method.get_config())
     config["finetune"]["init_from"] = str(trained_run())
     checks.check_finetune(create(config), tmp_path)
 
@@ -185,6 +192,7 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("finetune.patience", 2, "0"),
         ("finetune.select", "macro_f1", "loss"),
         ("finetune.seeds", 3, "1"),
+        ("finetune.helpers", {"sex": 0.1}, r"\{\}"),
         ("finetune.freeze", ("embed",), r"\(\)"),
         ("finetune.optimizer.schedule", "linear", "plateau"),
     ],
@@ -204,7 +212,7 @@ def test_every_field_but_the_free_ones_is_locked():
 
 def _paths(values, prefix=""):
     for name, value in values.items():
-        if isinstance(value, dict) and name != "members":
+        if isinstance(value, dict) and name not in ("members", "tasks"):
             yield from _paths(value, f"{prefix}{name}.")
         else:
             yield prefix + name

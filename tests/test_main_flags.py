@@ -32,6 +32,20 @@ def test_a_wrong_flag_is_one_line_without_a_traceback(arguments, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_commands_import_little_before_their_flags_are_read():
+    commands = [
+        f"sersl_jax.{path.stem}"
+        for path in (REPOSITORY / "sersl_jax").glob("*.py")
+        if "cli.run(" in path.read_text()
+    ]
+    assert len(commands) >= 7
+    code = (
+        f"import sys, {', '.join(commands)}; print({{'jax', 'pandas', 'scipy'}} & {{*sys.modules}})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
 def test_a_config_with_a_space_from_another_directory(tmp_path):
     for argument in ("", ":paper"):
         field = "--config.pretrain.batch_size=0"  # so that it ends once the config is read

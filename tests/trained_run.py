@@ -18,7 +18,7 @@ from sersl_jax.config import create
 from sersl_jax.corpora import synthetic_voice
 from sersl_jax.features import llds
 from sersl_jax.models.build import create_network
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask, Task
 from sersl_jax.training.checkpoint import Checkpoints
 from sersl_jax.training.normaliser import Normaliser
 
@@ -59,9 +59,14 @@ def trained_run() -> Path:
     return path
 
 
-def write_run(path: Path, chosen: ConfigDict, names: Sequence[str]) -> Path:
+def write_run(
+    path: Path,
+    chosen: ConfigDict,
+    names: Sequence[str],
+    tasks: Sequence[AnyTask] = (Task("emotion", CLASSES),),
+) -> Path:
     """Fine-tuned members; the first one's temperature is 0.5, the others' 2."""
-    _save(path / "finetune" / "0-1", chosen, (Task("emotion", CLASSES),), names, seed=1)
+    _save(path / "finetune" / "0-1", chosen, tasks, names, seed=1)
     temperatures = [0.5] + [2.0] * (len(names) - 1)
     (path / "finetune" / "0-1" / "temperatures.json").write_text(json.dumps(temperatures))
     return path
@@ -72,7 +77,8 @@ _kept = []  # until the tests end
 
 def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
     network = create_network(create(chosen).model, tasks, chosen.dtype)
-    inputs = (jnp.zeros((1, 64, 130)), jnp.full(1, 64), None)
+    shape = (1, 16_000) if chosen.model.embed == "waveform" else (1, 64, 130)
+    inputs = (jnp.zeros(shape), jnp.full(1, shape[1]), None)
     shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]
     random = np.random.default_rng(seed)
     params = jax.tree.map(
@@ -83,7 +89,7 @@ def _save(path: Path, chosen: ConfigDict, tasks, names, seed: int) -> None:
     normalisers = Normaliser(x.mean(axis=0) + shift, x.std(axis=0) + 1.0 + shift)
     info = {
         "config": chosen.to_dict(),
-        "tasks": {task.name: list(task.classes) for task in tasks},
+        "tasks": {task.name: task.stamp() for task in tasks},
         "dataset": {"name": "speech/made_up", "options": {"pitch_window": 0.06}},
     }
     training = SimpleNamespace(info=info, names=names, normalisers=normalisers)

@@ -30,7 +30,7 @@ def emotion(name: str | None) -> dict[str, str]:
 
 def numbers(**values: str) -> dict[str, str]:
     """Those of `values` that are finite numbers, as they are written."""
-    return {name: value for name, value in values.items() if _is_number(value)}
+    return {name: value for name, value in values.items() if is_number(value)}
 
 
 def partition(name: str) -> str:
@@ -45,7 +45,8 @@ def sex(word: str) -> dict[str, str]:
     return {"sex": names[word[0].lower()]} if word[:1].lower() in names else {}
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a text is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:

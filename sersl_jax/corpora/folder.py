@@ -1,17 +1,21 @@
 """Any folder: `media/`, and for pretext labels `openface/`, for speech `labels.csv`.
 
 `speakers.csv` (`clip,speaker_id`) says who talks; without it, every clip is its own speaker.
+`labels.csv` has `clip`, then `label`, or columns of numbers (arousal ...), or both; `speaker_id`,
+`sex` and `sentence` if known. An empty cell is unknown.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, floor
 from pathlib import Path
 
 import pandas as pd
 
-from sersl_jax.corpora import Clip
+from sersl_jax.corpora import Clip, _labels
 
 _SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma")
+_TEXT = ("sex", "sentence")  # attributes that are no numbers
 _VIDEO = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SUFFIXES = frozenset(_SOUND + _VIDEO)
 
@@ -23,22 +27,55 @@ def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
     file are yielded too, and so land in the ledger. Raises FileNotFoundError and ValueError.
     """
     source = Path(source)
-    labels = _column(source / "labels.csv", "label")
+    attributes = _attributes(source / "labels.csv")
+    labels = _column(source / "labels.csv", "label", required=not _numbers(attributes))
     speakers = _column(source / "labels.csv", "speaker_id", required=False)
     speakers |= _column(source / "speakers.csv", "speaker_id")
     media = dict.fromkeys(_media(source / "media"))
     found = {id_ for id_, _ in media}
-    media |= dict.fromkeys((id_, source / "media" / id_) for id_ in sorted({*labels} - found))
+    media |= dict.fromkeys(
+        (id_, source / "media" / id_) for id_ in sorted({*labels, *attributes} - found)
+    )
     return [
         Clip(
             id=id_,
             speaker_id=speakers.get(id_, id_),
             media=path,
             face=_face(source / face_backend, id_),
-            labels={"emotion": labels[id_]} if id_ in labels else {},
+            labels={"emotion": labels[id_]} if labels.get(id_) else {},
+            attributes=attributes.get(id_, {}),
         )
         for id_, path in media
     ]
+
+
+def scales(clips: Sequence[Clip]) -> dict[str, tuple[float, float]]:
+    """The whole numbers around those that occur, as nobody names a scale."""
+    found: dict[str, list[float]] = {}
+    for clip in clips:
+        for name in {*clip.attributes} - {*_TEXT}:
+            found.setdefault(name, []).append(float(clip.attributes[name]))
+    return {name: (float(floor(min(v))), float(ceil(max(v)))) for name, v in sorted(found.items())}
+
+
+def _attributes(path: Path) -> dict[str, dict[str, str]]:
+    """clip -> its attributes: columns that hold nothing but numbers, and those of `_TEXT`."""
+    if not path.exists():
+        return {}
+    table = _read(path)
+    known = {"clip", "label", "speaker_id"}
+    names = [n for n in table if n in _TEXT or (n not in known and _is_numeric([*table[n]]))]
+    rows = table.to_dict("records") if "clip" in table else []
+    return {_stem(row["clip"]): {n: row[n] for n in names if row[n]} for row in rows}
+
+
+def _numbers(attributes: Mapping[str, Mapping[str, str]]) -> bool:
+    return any({*found} - {*_TEXT} for found in attributes.values())
+
+
+def _is_numeric(column: Sequence[str]) -> bool:
+    filled = [value for value in column if value]
+    return bool(filled) and all(_labels.is_number(value) for value in filled)
 
 
 def _media(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -66,13 +103,19 @@ def _column(path: Path, name: str, required: bool = True) -> dict[str, str]:
     """clip -> value of one column of a CSV; a clip may be written with its media suffix."""
     if not path.exists():
         return {}
-    table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
+    table = _read(path)
     missing = {"clip", name} - {*table.columns}
     if missing and (required or "clip" in missing):
         raise ValueError(f"{path} lacks the column {', '.join(sorted(missing))}")
     if missing:
         return {}
     return {_stem(clip): value for clip, value in zip(table["clip"], table[name], strict=True)}
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """All cells as text; those that a short row lacks are empty."""
+    table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
+    return table.fillna("")
 
 
 def _stem(clip: str) -> str:

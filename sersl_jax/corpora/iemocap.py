@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sersl_jax.corpora import Clip, _labels
+from sersl_jax.corpora import NUMBERS, Clip, _labels
 
 _EMOTIONS = {
     "ang": "anger",
@@ -25,6 +25,7 @@ _EMOTIONS = {
     "sur": "surprise",
 }  # "xxx": the raters did not agree, no label
 CLASSES = tuple(_EMOTIONS.values())
+SCALES = dict.fromkeys(NUMBERS, (1.0, 5.0))
 _LINE = re.compile(
     r"\[[\d.]+ - [\d.]+\]\s+((Ses0(\d))[FM]_(impro|script)\S*_([FM])\d+)\s+(\w+)"
     r"\s+\[([\d.]+),\s*([\d.]+),\s*([\d.]+)\]"

@@ -10,9 +10,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-from sersl_jax.corpora import Clip, _files, _labels
+from sersl_jax.corpora import NUMBERS, Clip, _files, _labels
 
 CLASSES = tuple(_labels.MSP_EMOTIONS.values())
+SCALES = dict.fromkeys(NUMBERS, (1.0, 7.0))
 _TABLES = tuple(f"Labels/{name}_con{s}ensus.json" for name in ("label", "labels") for s in "sc")
 _SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".wav", ".flac")  # videos first
 

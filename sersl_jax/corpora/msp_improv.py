@@ -7,9 +7,10 @@ how it was recorded, and the turn. The labels call it "UTD-IMPROV-S08A-F02-P-MF0
 import re
 from pathlib import Path
 
-from sersl_jax.corpora import Clip, _files, _labels
+from sersl_jax.corpora import NUMBERS, Clip, _files, _labels
 
 CLASSES = ("anger", "happiness", "neutral", "other", "sadness")
+SCALES = dict.fromkeys(NUMBERS, (1.0, 5.0))
 _TABLES = ("Evalution.txt", "Evaluation.txt", "Labels/Evalution.txt", "Labels/Evaluation.txt")
 _SCENES = {"P": "natural", "R": "read", "S": "improvised", "T": "target"}
 _LINE = re.compile(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from sersl_jax.corpora import UNKNOWN, Clip, _files, _labels
+from sersl_jax.corpora import NUMBERS, UNKNOWN, Clip, _files, _labels
 
 CLASSES = tuple(_labels.MSP_EMOTIONS.values())
+SCALES = dict.fromkeys(NUMBERS, (1.0, 7.0))
 _TABLES = tuple(
     f"{folder}labels_{name}.csv"
     for folder in ("Labels/", "Labels/Labels/", "")

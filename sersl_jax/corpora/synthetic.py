@@ -18,7 +18,14 @@ from sersl_jax.corpora import crema_d, folder, synthetic_face, synthetic_voice
 from sersl_jax.features import openface
 
 CLASSES = crema_d.CLASSES
-VERSION = 2  # raise it when the same arguments give other files
+VERSION = 3  # raise it when the same arguments give other files
+
+SCALES = {"arousal": (1.0, 7.0), "valence": (1.0, 7.0)}
+# Of each emotion; how vigorously it is babbled adds to arousal, and a made-up rater's whim to both.
+_AROUSAL = {"anger": 5.6, "disgust": 3.8, "fear": 5.0, "happiness": 5.2, "neutral": 3.4,
+            "sadness": 2.4}  # fmt: skip
+_VALENCE = {"anger": 2.2, "disgust": 2.6, "fear": 2.8, "happiness": 6.0, "neutral": 4.2,
+            "sadness": 2.4}  # fmt: skip
 
 clips = folder.clips
 
@@ -48,24 +55,30 @@ def write_pretext(
 def write_speech(
     directory: Path, num_speakers: int = 13, clips_per_speaker: int = 24, seed: int = 0
 ) -> Path:
-    """Writes utterances of 1.5 to 3 s of six emotions in turn: `media/*.wav`, `labels.csv`."""
+    """Writes utterances of 1.5 to 3 s of six emotions in turn: `media/*.wav`, `labels.csv`.
+
+    Beside the emotion stand made-up ratings of arousal and valence.
+    """
 
     def write(root: Path, speaker: int, clip: int) -> list[str]:
         rng = np.random.default_rng((seed, 2, speaker, clip))
         emotion = CLASSES[clip % len(CLASSES)]
-        sound = synthetic_voice.babble(
-            _voice(seed, 2, speaker),
-            synthetic_voice.MANNERS[emotion],
-            duration=rng.uniform(1.5, 3.0),
-            vigour=rng.normal(0, 0.35),
-            rng=rng,
-        )
+        duration, vigour = rng.uniform(1.5, 3.0), rng.normal(0, 0.35)
+        manner = synthetic_voice.MANNERS[emotion]
+        sound = synthetic_voice.babble(_voice(seed, 2, speaker), manner, duration, vigour, rng)
         name = f"say{speaker:03d}_{clip:02d}"
         soundfile.write(root / "media" / f"{name}.wav", sound, synthetic_voice.SAMPLE_RATE)
-        return [name, emotion, f"say{speaker:03d}"]
+        return [name, emotion, f"say{speaker:03d}", *_ratings(emotion, vigour, rng)]
 
     rows = ((speaker, clip) for speaker in range(num_speakers) for clip in range(clips_per_speaker))
-    return _write(directory, write, rows, "labels.csv", ("clip", "label", "speaker_id"))
+    return _write(directory, write, rows, "labels.csv", ("clip", "label", "speaker_id", *SCALES))
+
+
+def _ratings(emotion: str, vigour: float, rng: np.random.Generator) -> list[str]:
+    """Arousal and valence, from 1 to 7."""
+    whims = rng.normal(0, 0.4, 2)
+    means = (_AROUSAL[emotion] + 1.5 * vigour, _VALENCE[emotion])
+    return [f"{np.clip(mean + whim, 1, 7):.2f}" for mean, whim in zip(means, whims, strict=True)]
 
 
 def _voice(seed: int, part: int, speaker: int) -> synthetic_voice.Voice:

@@ -14,7 +14,7 @@ from sersl_jax.datasets.measure import Measured
 
 
 def beam_map(runner: str, options: str) -> Map:
-    """A `map_clips` that lets Beam's workers fill the cache, from which it then reads."""
+    """A `map_clips`: Beam's workers measure into the cache, then the clips are read from it."""
 
     def run(function: Measure, clips: Sequence[Clip]) -> list[Measured]:
         import apache_beam as beam

@@ -110,7 +110,7 @@ def _votes(examples: list[dict], classes: list[str]) -> dict[str, Mapping[str, i
     counts = {}
     for row, kind in enumerate(("multimodal", "voice", "face")):
         votes = np.array([example["votes"][row] for example in examples])
-        winners = (votes == votes.max(axis=1, keepdims=True)) & (votes > 0)
+        winners = (votes == votes.max(axis=1, keepdims=True, initial=0)) & (votes > 0)
         unique = winners.sum(axis=1) == 1
         if winners.any():
             counts[kind] = dict(zip(classes, winners[unique].sum(axis=0).tolist(), strict=True))

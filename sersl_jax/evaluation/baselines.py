@@ -113,7 +113,7 @@ def svm_predictions(
 
 
 def majority(predictions: pd.DataFrame, saved: Mapping[str, Any]) -> pd.DataFrame:
-    """Every split's most frequent training class, or test class where n is not known."""
+    """Every split's most frequent training class; test class, if training counts are unknown."""
     counts = {str(entry["seed"]): entry.get("num_clips") for entry in saved.get("splits", ())}
 
     answers = {}

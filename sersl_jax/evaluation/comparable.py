@@ -141,8 +141,9 @@ def _speaker_difference(ours: dict[str, list[str]], theirs: dict[str, list[str]]
 
 
 def _rows_differ(one: Run, other: Run) -> str | None:
-    columns = ["split", "clip", "speaker_id", "label"]
-    tables = [run.predictions[columns] for run in (one, other)]
+    truths = ["label"] if one.classes else one.attributes
+    columns = ["split", "clip", "speaker_id", *truths]
+    tables = [run.predictions[columns].astype(object).fillna("") for run in (one, other)]
     both = tables[0].merge(tables[1], how="outer", on=["split", "clip"], indicator=True)
     apart = both.query('_merge != "both"').to_dict("records")
     if apart:
@@ -150,7 +151,7 @@ def _rows_differ(one: Run, other: Run) -> str | None:
         return f"split {split}: clip {clip} is tested in one only ({len(apart)} clips in all)"
     for column, noun, said in (
         ("speaker_id", "speaker", "is spoken by"),
-        ("label", "label", "is labelled"),
+        *((name, "label", "is labelled") for name in truths),
     ):
         wrong = both.query(f"{column}_x != {column}_y").to_dict("records")
         if wrong:
@@ -172,8 +173,16 @@ def _with_speakers(run: Run, known: dict[str, str]) -> Run:
 
 
 def _same_classes(run: Run, runs: Sequence[Run]) -> Run:
-    """All runs count the same classes in the same order: the first run's that knows them."""
-    classes = next((other.classes for other in runs if other.results), runs[0].classes)
+    """All runs count the same classes in the same order: the first run's that knows them.
+
+    Tests on other corpora have classes of their own; who differs in them is in another group.
+    """
+    if not run.classes or run.results.get("evaluated"):
+        return run
+    known = [other for other in runs if other.classes]
+    saved = [other for other in known if other.results]
+    trained = [other for other in saved if not other.results.get("evaluated")]
+    classes = (trained or saved or known)[0].classes
     said = {*run.predictions["label"], *run.predictions["prediction"]}
     strange = sorted(said - set(classes))
     if strange:

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sersl_jax.evaluation import baselines, paper, results, setting, significance
-from sersl_jax.evaluation.metrics import METRICS
+from sersl_jax.evaluation import attributes, baselines, paper, results, setting, significance
 from sersl_jax.evaluation.runs import Run
 
 LEVEL = 0.05
@@ -63,23 +62,42 @@ class Comparison:
         return next((run.results for run in self.runs if run.results), {})
 
 
-def compare(runs: Sequence[Run], ours: Run | None = None, metric: str = "macro_f1") -> Comparison:
+def compare(runs: Sequence[Run], ours: Run | None = None, metric: str | None = None) -> Comparison:
     """Compares runs that `comparable.read_all` found comparable.
 
     Args:
         runs: in the order of the table.
         ours: the run said to be better than each other one; the last by default.
-        metric: what is tested.
+        metric: what is tested: macro_f1 by default or, without classes, the first attribute's CCC.
     """
-    if metric not in METRICS:
-        raise ValueError(f"unknown metric {metric!r}; take one of {', '.join(METRICS)}")
     ours = ours or runs[-1]
+    known = [name for name in metrics_of(runs) if not name.startswith("mae_")]  # less is better
+    metric = metric or known[known.index("macro_f1") if "macro_f1" in known else 0]
+    if metric not in known:
+        raise ValueError(f"unknown metric {metric!r}; take one of {', '.join(known)}")
     contests = _contests(ours, [run for run in runs if run is not ours], metric)
     warnings = [f"{run.title}: {w}" for run in runs for w in run.results.get("warnings", ())]
     rows = _rows(runs, ours, contests)
     reasons = dict.fromkeys(paper.absence(run.results, run.name) for run in runs)
     absences = [reason for reason in reasons if reason]
     return Comparison(list(runs), ours, metric, rows, contests, warnings, absences)
+
+
+def metrics_of(runs: Sequence[Run]) -> list[str]:
+    """The metrics that all runs have, in the order of the tables."""
+    return [name for name in runs[0].scores if all(name in run.scores for run in runs)]
+
+
+def interval(run: Run, metric: str, other: Run | None = None) -> tuple[float, float]:
+    """95 % over speakers of a metric, or of its difference from another run's."""
+    pair = [run] if other is None else [run, other]
+    kind, _, name = metric.partition("_")
+    if name not in run.attributes:
+        return significance.bootstrap(*(r.confusions(run.speakers) for r in pair), metric=metric)
+    tables = [each.sums(run.speakers, name)[..., None] for each in pair]
+    return significance.bootstrap(
+        *tables, metric=kind, scores=lambda total: attributes.scores(total[..., 0])
+    )
 
 
 def apart(comparisons: Sequence[Comparison]) -> list[str]:
@@ -125,7 +143,9 @@ def mean_and_deviation(run: Run) -> tuple[dict[str, float], dict[str, float | No
 
 
 def reference_rows(run: Run) -> list[Row]:
-    """The lines that a run's files allow, best first."""
+    """The lines that a run's files allow, best first; none where attributes alone were learnt."""
+    if not run.classes:
+        return []
     lines = baselines.reference_lines(run.predictions, run.results, run.classes)
     rows = [
         Row(results.LINES.get(name, name), "line", line["mean"], line["sd"])
@@ -150,7 +170,15 @@ def _rows(runs: Sequence[Run], ours: Run, contests: Sequence[Contest]) -> list[R
         marks = "".join(beats_all) if run is ours else ""
         rows.append(Row(run.title, "run", *mean_and_deviation(run), marks, tasks))
         rows += paper_row(run)
-    return rows + reference_rows(max(runs, key=_num_lines))
+    return rows + _shared_lines(runs)
+
+
+def _shared_lines(runs: Sequence[Run]) -> list[Row]:
+    """The reference lines; no SVM where runs tested on another corpus learnt on different ones."""
+    rows = reference_rows(max(runs, key=_num_lines))
+    origins = {run.results.get("evaluated", {}).get("trained_on") for run in runs if run.results}
+    svms = {results.LINES[name] for name in baselines.SVMS}
+    return rows if len(origins) < 2 else [row for row in rows if row.title not in svms]
 
 
 def _num_lines(run: Run) -> tuple[bool, int]:
@@ -170,10 +198,9 @@ def _contests(ours: Run, others: Sequence[Run], metric: str) -> list[Contest]:
 
 def _test(ours: Run, other: Run, metric: str, ratio: float) -> dict[str, Any]:
     one, two = ours.scores[metric], other.scores[metric]
-    tables = (run.confusions(ours.speakers) for run in (ours, other))
     return {
         "difference": float(np.mean(one - two)),
-        "interval": significance.bootstrap(*tables, metric=metric),
+        "interval": interval(ours, metric, other),
         "paired_t": significance.paired_t(one, two),
         "corrected_t": significance.corrected_t(one, two, ratio),
         "wilcoxon": significance.wilcoxon(one, two),

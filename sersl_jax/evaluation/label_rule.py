@@ -1,7 +1,7 @@
 """From raters' votes to one label a clip.
 
-CREMA-D's published numbers use at least two different labels (DESIGN: the plurality of the
-audio-visual votes in the paper, the acted emotion elsewhere), hence a rule, stamped on results.
+CREMA-D has an intended label and several voted ones (docs/choices.md). A rule says which is used;
+results are stamped with it.
 """
 
 import hashlib
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 VOTES = ("multimodal", "voice", "face")  # the rows of an example's votes
+ATTRIBUTES = "attributes"  # the stamp's source where no emotion is learnt
 SOURCES = (*VOTES, "intended")
 _CHOICES = {"source": SOURCES, "targets": ("plurality", "soft"), "ties": ("random", "drop")}
 
@@ -48,6 +49,8 @@ def describe(stamp: Mapping[str, str | int]) -> str:
 def _describe(stamp: Mapping[str, str | int]) -> str:
     if stamp.get("source") == "intended":
         return "label: the intended emotion"
+    if stamp.get("source") == ATTRIBUTES:
+        return f"label: the raters' {str(stamp['attributes']).replace(',', ', ')}"
     if stamp.get("source") == "corpus":
         return "label: the corpus's own (it has no votes, and no intended emotion beside it)"
     if set(stamp) != {"source", "targets", "ties", "seed"}:

@@ -22,16 +22,24 @@ METRICS = (
 
 
 def confusion_matrix(
-    labels: Int[np.ndarray, "clips"], predictions: Int[np.ndarray, "clips"], num_classes: int
-) -> Int[np.ndarray, "classes classes"]:
-    """Counts, row = label, column = prediction. Raises for a class outside 0 .. num_classes - 1."""
-    both = np.concatenate([labels, predictions])
-    if both.size and not (both.min() >= 0 and both.max() < num_classes):
-        raise ValueError(
-            f"classes must be 0 .. {num_classes - 1}, got {both.min()} .. {both.max()}"
-        )
-    cells = np.bincount(labels * num_classes + predictions, minlength=num_classes**2)
-    return cells.reshape(num_classes, num_classes)
+    labels: Int[np.ndarray, "clips"],
+    predictions: Int[np.ndarray, "clips"],
+    num_classes: int,
+    num_answers: int | None = None,
+) -> Int[np.ndarray, "classes answers"]:
+    """Counts, row = label, column = prediction.
+
+    There may be more answers than classes: what is predicted there is always wrong. Raises
+    ValueError for a label outside 0 .. num_classes - 1, or a prediction outside its range.
+    """
+    width = num_answers or num_classes
+    for numbers, limit in ((labels, num_classes), (predictions, width)):
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < limit):
+            raise ValueError(
+                f"classes must be 0 .. {limit - 1}, got {numbers.min()} .. {numbers.max()}"
+            )
+    cells = np.bincount(labels * width + predictions, minlength=num_classes * width)
+    return cells.reshape(num_classes, width)
 
 
 class PerClass(NamedTuple):
@@ -43,10 +51,10 @@ class PerClass(NamedTuple):
     support: Real[np.ndarray, "*batch classes"]
 
 
-def per_class(confusion: Real[np.ndarray, "*batch classes classes"]) -> PerClass:
+def per_class(confusion: Real[np.ndarray, "*batch classes answers"]) -> PerClass:
     """Precision, recall, F1 and number of clips of every class."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    support, predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)[..., : hits.shape[-1]]
     return PerClass(
         precision=_ratio(hits, predicted),
         recall=_ratio(hits, support),
@@ -56,7 +64,7 @@ def per_class(confusion: Real[np.ndarray, "*batch classes classes"]) -> PerClass
 
 
 def accuracy(
-    confusion: Real[np.ndarray, "*batch classes classes"],
+    confusion: Real[np.ndarray, "*batch classes answers"],
 ) -> Float[np.ndarray, "*batch"]:
     """The share of clips on the diagonal; 0 without clips."""
     hits = np.trace(confusion, axis1=-2, axis2=-1)
@@ -64,7 +72,7 @@ def accuracy(
 
 
 def scores(
-    confusion: Real[np.ndarray, "*batch classes classes"],
+    confusion: Real[np.ndarray, "*batch classes answers"],
 ) -> dict[str, Float[np.ndarray, "*batch"]]:
     """The paper's six columns and UAR (= macro recall), as fractions of 1.
 

@@ -64,6 +64,8 @@ def absence(results: Mapping[str, Any], name: str) -> str | None:
 
 
 def _is_row(results: Mapping[str, Any], name: str) -> bool:
+    if results.get("evaluated"):
+        return False
     fine_tuning = results.get("config", {}).get("finetune", {})
     return bool(results) and name in FIGURES and fine_tuning.get("dataset", DATASET) == DATASET
 

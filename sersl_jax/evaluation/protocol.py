@@ -1,4 +1,4 @@
-"""Which speakers are trained on, chosen on and tested on; and the guard against leaks."""
+"""Train, validation and test speakers of every split; and the guard against leaks."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""`predictions.csv` and `results.json`: what a finished run leaves for others to rely on."""
+"""`predictions.csv` and `results.json`: what a run writes after each group of splits."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sersl_jax import files
+from sersl_jax.evaluation import attributes as attribute_scores
 from sersl_jax.evaluation import metrics, paper, setting
 from sersl_jax.evaluation.splits import SIDES, Split
 
@@ -38,33 +39,42 @@ def write(
     baselines: Mapping[str, pd.DataFrame] | None = None,
     base_config: Mapping[str, Any] | None = None,
     num_splits: int | None = None,
+    evaluated: Mapping[str, Any] | None = None,
+    attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Scores every split and writes both files, `results.json` last, each in one step.
 
     Args:
         workdir: the run directory.
         predictions: one row per split and test clip, columns as `COLUMNS`, then `p_<class>` in
-            class order, then any others (`sex`, `votes_voice` ...). Classes are names.
+            class order, `predicted_<attribute>`, then any others (`sex`, `arousal`, `votes_voice`
+            ...). Classes are names. Without classes there is no `label` and no `prediction`.
         splits: what was trained; a row's `split` is its split's seed.
-        config: everything the run was told; `config["name"]` is the row of the paper's table.
+        config: everything the run was told; `config["name"]` is the method's name.
         protocol: the protocol's name.
         label_rule: `LabelRule.stamp()`.
         environment: versions, device, seconds since the last start (a resumed run had others).
         corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
             side, and proves that each test clip was scored once.
-        classes: class names; needed only where there are no `p_<class>` columns.
+        classes: class names, where there are no `p_<class>` columns; empty: attributes alone.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
+        evaluated: of a test on another corpus, what `evaluate` did (`Matched.stamp`): `answers`
+            are the columns of the confusions.
+        attributes: of each attribute that was learnt, its scale and loss.
 
     Returns:
         What `results.json` holds.
     """
     names = class_names(predictions, classes)
     _check_rows(predictions, splits, names, corpus)
-    tables = confusions(predictions, names)
-    scored = [_split_entry(split, tables[str(split.seed)], names, corpus) for split in splits]
+    answers = list(evaluated["answers"]) if evaluated else names
+    tables = confusions(predictions, names, answers) if names else {}
+    scored = [_split_entry(split, tables.get(str(split.seed)), names, corpus) for split in splits]
+    if attributes:
+        attribute_scores.add(scored, predictions)
     results = {
         "config": dict(config),
         "config_diff": {} if base_config is None else difference(base_config, config),
@@ -72,11 +82,13 @@ def write(
         "num_splits": num_splits or len(splits),
         "label_rule": dict(label_rule),
         "classes": names,
+        **({"attributes": dict(attributes)} if attributes else {}),
         "splits": scored,
         **summary([entry["metrics"] for entry in scored]),
-        "baselines": {name: score(rows, names) for name, rows in (baselines or {}).items()},
+        "baselines": {n: score(rows, names, answers) for n, rows in (baselines or {}).items()},
         "environment": dict(environment),
         "warnings": list(warnings),
+        **({"evaluated": dict(evaluated)} if evaluated else {}),
     }
     _write_files(Path(workdir), predictions, results)
     return results
@@ -106,15 +118,23 @@ def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None)
     """Class names in order: as given, else the `p_<class>` columns, else those that occur."""
     if classes is not None:
         return list(classes)
+    if "label" not in predictions:
+        return []
     columns = [c.removeprefix("p_") for c in predictions.columns if c.startswith("p_")]
     return columns or sorted({*predictions["label"], *predictions["prediction"]})
 
 
-def confusions(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """Confusion matrix of every split, by the split's name."""
+def confusions(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Confusion matrix of every split, by the split's name; `answers` are the columns."""
+    columns = answers or classes
     return {
         str(split): metrics.confusion_matrix(
-            as_index(rows["label"], classes), as_index(rows["prediction"], classes), len(classes)
+            as_index(rows["label"], classes),
+            as_index(rows["prediction"], columns),
+            len(classes),
+            len(columns),
         )
         for split, rows in predictions.groupby("split", sort=False)
     }
@@ -129,15 +149,17 @@ def as_index(names: Iterable[str], classes: Sequence[str]) -> np.ndarray:
     return np.asarray(pd.Categorical(names, categories=list(classes)).codes, np.int64)
 
 
-def score(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+def score(
+    predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Mean and sd over the splits, and the splits' own metrics and confusions."""
-    entries = [_scored(table) for table in confusions(predictions, classes).values()]
+    entries = [_scored(table) for table in confusions(predictions, classes, answers).values()]
     return {"splits": entries, **summary([entry["metrics"] for entry in entries])}
 
 
 def summary(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float | None]]:
     """Mean and sample standard deviation over splits; the sd of one split is null."""
-    values = {name: np.array([row[name] for row in rows]) for name in metrics.METRICS}
+    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {
         "mean": {name: float(value.mean()) for name, value in values.items()},
         "sd": {
@@ -167,15 +189,23 @@ def table(results: Mapping[str, Any]) -> str:
         f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
         f"{setting.describe(results)}",
         *(f"WARNING: {warning}" for warning in results["warnings"]),
+        *(f"note: {said}" for said in results.get("evaluated", {}).get("notes", ())),
+        *(_class_lines(results) if results["classes"] else []),
+        *attribute_scores.lines(results, _WIDTH),
+    ]
+    published = paper.figures(results, name)
+    lines += [_row("paper", published)] if published else []
+    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
+
+
+def _class_lines(results: Mapping[str, Any]) -> list[str]:
+    return [
         f"{'per cent':<{_WIDTH}}{'macro':^24}{'micro':^24}{'':>8}",
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
         *(_row(LINES.get(k) or k, line["mean"]) for k, line in results["baselines"].items()),
     ]
-    published = paper.figures(results, name)
-    lines += [_row("paper", published)] if published else []
-    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
 
 
 def _row(title: str, values: Mapping[str, float | None]) -> str:
@@ -191,18 +221,20 @@ def _scored(confusion: np.ndarray) -> dict[str, Any]:
 
 
 def _split_entry(split: Split, confusion, classes, corpus: pd.DataFrame | None) -> dict[str, Any]:
-    counts = {} if corpus is None else {"num_clips": _count(split, classes, corpus)}
+    counts = {}
+    if corpus is not None and split.train:  # a test on another corpus has no training side
+        counts = {"num_clips": _count(split, classes, corpus)}
     speakers = {"seed": split.seed, "speakers": split.speakers, "hash": split.hash}
-    return {**speakers, **counts, **_scored(confusion)}
+    return {**speakers, **counts, **({"metrics": {}} if confusion is None else _scored(confusion))}
 
 
 def _count(split: Split, classes: Sequence[str], corpus: pd.DataFrame) -> dict[str, dict]:
-    """Number of clips of each class on each side."""
+    """Number of clips of each class on each side; without classes, of all."""
     counts = {}
     for side in SIDES:
         chosen = split.indices(side, list(corpus["speaker_id"]), list(corpus["clip"]))
         found = corpus["label"].iloc[chosen].value_counts()
-        counts[side] = {name: int(found.get(name, 0)) for name in classes}
+        counts[side] = {name: int(found.get(name, 0)) for name in classes or [""]}
     return counts
 
 
@@ -210,7 +242,8 @@ def _check_rows(
     predictions: pd.DataFrame, splits: Sequence[Split], classes, corpus: pd.DataFrame | None
 ) -> None:
     """Each test clip of each split once, and nothing else."""
-    missing = [column for column in COLUMNS if column not in predictions.columns]
+    needed = COLUMNS if classes else COLUMNS[:3]
+    missing = [column for column in needed if column not in predictions.columns]
     if missing:
         raise ValueError(f"predictions lack the column(s) {', '.join(missing)}")
     if predictions.duplicated(["split", "clip"]).any():

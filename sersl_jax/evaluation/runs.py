@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax.evaluation import metrics, paper, results
+from sersl_jax.evaluation import attributes, metrics, paper, results
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row of a comparison; `results` is empty for other software's predictions."""
+    """One row of a comparison; `results` is empty for other software's predictions.
+
+    There are no classes where attributes alone were learnt.
+    """
 
     path: Path
     name: str
@@ -39,26 +42,44 @@ class Run:
         """Names of the splits, in a fixed order."""
         return sorted(set(self.predictions["split"]), key=lambda name: (len(name), name))
 
+    @property
+    def answers(self) -> list[str]:
+        """Columns of the confusions: the classes; with `evaluate`, what else the model says."""
+        return self.results.get("evaluated", {}).get("answers", self.classes)
+
     def confusions(
         self, speakers: Sequence[str]
-    ) -> Int[np.ndarray, "splits people classes classes"]:
+    ) -> Int[np.ndarray, "splits people classes answers"]:
         """A table for each split and speaker."""
-        shape = (len(self.splits), len(speakers), len(self.classes), len(self.classes))
+        shape = (len(self.splits), len(speakers), len(self.classes), len(self.answers))
         tables = np.zeros(shape, np.int64)
         rows = self.predictions
         where = (
             pd.Categorical(rows["split"], self.splits).codes,
             pd.Categorical(rows["speaker_id"], list(speakers)).codes,
             results.as_index(rows["label"], self.classes),
-            results.as_index(rows["prediction"], self.classes),
+            results.as_index(rows["prediction"], self.answers),
         )
         np.add.at(tables, where, 1)
         return tables
 
+    @property
+    def attributes(self) -> list[str]:
+        """The attributes that were predicted (arousal ...)."""
+        return attributes.names(self.predictions)
+
+    def sums(self, speakers: Sequence[str], attribute: str) -> Float[np.ndarray, "splits people 7"]:
+        """What `attributes.scores` takes, for each split and speaker."""
+        return attributes.of_splits(self.predictions, attribute, self.splits, speakers)
+
     @cached_property
     def scores(self) -> dict[str, Float[np.ndarray, "splits"]]:
-        """Every metric on every split, from the predictions."""
-        return metrics.scores(self.confusions(self.speakers).sum(axis=1))
+        """Every metric on every split, from the predictions; `ccc_arousal` ... of attributes."""
+        found = {}
+        if self.classes:
+            found |= metrics.scores(self.confusions(self.speakers).sum(axis=1))
+        rows = attributes.metrics_of(self.predictions, self.splits)
+        return found | {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     @property
     def speakers(self) -> list[str]:
@@ -96,13 +117,16 @@ def _read_results(path: Path) -> dict[str, Any]:
 
 def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
     missing = [column for column in FOREIGN if column not in predictions]
+    needed = [*FOREIGN]
+    if attributes.names(predictions) and {*missing} == {"label", "prediction"}:
+        missing, needed = [], [name for name in FOREIGN if name not in missing]
     if missing:
         raise ValueError(
             f"{file} has no column {', '.join(missing)}; needed: {', '.join(FOREIGN)} "
             "(speaker_id and p_<class> if known)"
         )
-    if (predictions[list(FOREIGN)] == "").to_numpy().any():
-        raise ValueError(f"{file} has empty cells in {', '.join(FOREIGN)}")
+    if (predictions[needed] == "").to_numpy().any():
+        raise ValueError(f"{file} has empty cells in {', '.join(needed)}")
     twice = predictions[predictions.duplicated(["split", "clip"])]
     if len(twice):
         row = twice.iloc[0]

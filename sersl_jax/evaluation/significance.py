@@ -1,9 +1,9 @@
 """Is one model better than another on the same splits? Tests, and intervals over speakers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 from scipy import stats
 
 from sersl_jax.evaluation import metrics
@@ -60,37 +60,41 @@ def holm(p_values: Sequence[float]) -> Float[np.ndarray, "tests"]:
 
 
 def bootstrap(
-    confusions: Int[np.ndarray, "splits speakers classes classes"],
-    others: Int[np.ndarray, "splits speakers classes classes"] | None = None,
+    confusions: Real[np.ndarray, "splits speakers rows columns"],
+    others: Real[np.ndarray, "splits speakers rows other_columns"] | None = None,
     metric: str = "macro_f1",
     resamples: int = 2000,
     seed: int = 0,
+    scores: Callable[..., Mapping[str, np.ndarray]] = metrics.scores,
 ) -> tuple[float, float]:
     """95 % percentile interval of the mean over splits, with speakers drawn with replacement.
 
     Args:
-        confusions: a table for each split and speaker; zeros where a split does not test a speaker.
+        confusions: a table for each split and speaker (of attributes, their sums); zeros where a
+            split does not test a speaker.
         others: another model's; then the interval is that of the difference.
-        metric: a key of `metrics.scores`.
+        metric: a key of `scores`.
         resamples: number of draws; one draw of speakers serves all splits and both models.
         seed: of the draws.
+        scores: from a sum of tables to metrics.
     """
     speakers = confusions.shape[1]
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(speakers, np.full(speakers, 1 / speakers), resamples)
-    means = _weighted_mean(confusions, weights, metric)
+    means = _weighted_mean(confusions, weights, metric, scores)
     if others is not None:
-        means = means - _weighted_mean(others, weights, metric)
+        means = means - _weighted_mean(others, weights, metric, scores)
     low, high = np.nanpercentile(means, [2.5, 97.5])
     return float(low), float(high)
 
 
 def _weighted_mean(
-    confusions: Int[np.ndarray, "splits speakers classes classes"],
+    confusions: Real[np.ndarray, "splits speakers rows columns"],
     weights: Int[np.ndarray, "resamples speakers"],
     metric: str,
+    scores: Callable[..., Mapping[str, np.ndarray]],
 ) -> Float[np.ndarray, "resamples"]:
     """Mean over the splits that have any clip of the drawn speakers."""
     tables = np.einsum("rp,spij->rsij", weights, confusions, optimize=True)
-    values, drawn = metrics.scores(tables)[metric], tables.sum(axis=(-2, -1)) > 0
+    values, drawn = scores(tables)[metric], (tables != 0).any(axis=(-2, -1))
     return (values * drawn).sum(axis=1) / np.maximum(drawn.sum(axis=1), 1)

@@ -49,7 +49,7 @@ class Split:
 def by_fraction(
     speaker_ids: Sequence[str], seed: int, validation: float = 0.15, test: float = 0.15
 ) -> Split:
-    """Random speakers, sides as near to their share of the clips as whole speakers allow.
+    """Random speakers: each side gets about its share of the clips, and no speaker is divided.
 
     Raises ValueError for fewer than three speakers.
     """
@@ -89,7 +89,7 @@ def by_partition(
 def by_session(
     sessions: Sequence[str], speaker_ids: Sequence[str], clips: Sequence[str]
 ) -> list[Split]:
-    """One split a session: it is tested on, the next one chosen on, the others trained on."""
+    """One split a session: it is the test side, the next one validation, the others train."""
     order = sorted(set(sessions))
     splits = []
     for session, following in zip(order, order[1:] + order[:1], strict=True):

@@ -1,7 +1,7 @@
 """Acoustic features: the 65 ComParE low-level descriptors of Interspeech 2013 and their deltas.
 
 Sec. 4.2; openSMILE computes the descriptors, at 32 ms windows every 16 ms. Its configuration is
-made at run time from the installed package's own, which its licence keeps out of this repository.
+made at run time from the installed package's own: openSMILE's licence allows no copy here.
 """
 
 import re
@@ -69,9 +69,9 @@ def extract(
 ) -> Float[np.ndarray, "frames 130"]:
     """Descriptors and deltas of a 16 kHz waveform, in the order of `NAMES`, float32.
 
-    Voicing, pitch and zero crossings look at `pitch_window` s from the frame's start on: at the
-    32 ms of the other features openSMILE finds next to no voiced frame in men's voices. Beyond the
-    end the waveform is mirrored. Safe in threads; the GIL is released while openSMILE works.
+    Voicing, pitch and zero crossings use a longer window, `pitch_window` s from the frame's start:
+    in 32 ms openSMILE finds almost no voiced frames in men's voices. Beyond the end the waveform is
+    mirrored. Safe in threads; the GIL is released while openSMILE works.
 
     Raises:
         ValueError: `waveform` holds values that are not finite.

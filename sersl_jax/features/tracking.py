@@ -1,4 +1,4 @@
-"""Faces of many videos, several at a time; what is done is not done again."""
+"""Tracks faces in many videos, several at a time; skips those that have a CSV."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -15,20 +15,21 @@ from jax.sharding import AxisType
 from jaxtyping import Array, Float, Int, Num
 
 from sersl_jax import config as configuration
-from sersl_jax import sharding
+from sersl_jax import sharding, tasks
 from sersl_jax.config import Config
 from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
-from sersl_jax.tasks import Task
+from sersl_jax.target_config import EMOTION
+from sersl_jax.tasks import AnyTask, Attribute, Task
 from sersl_jax.training.normaliser import Normaliser, from_frames
 
 _UNIT = {"llds": 64, "waveform": SAMPLE_RATE}  # about a second
 _MAX_UNITS, MAX_ROWS = 96, 8  # of a batch; attention's memory grows with the square of length
 
 Weights = Mapping[str, Any]
-Answers = tuple[Float[np.ndarray, "pieces classes"], Float[np.ndarray, "pieces dim"]]
-Forward = Callable[..., tuple[Float[Array, "batch classes"], Float[Array, "batch dim"]]]
+Answers = tuple[Float[np.ndarray, "pieces answers"], Float[np.ndarray, "pieces dim"]]
+Forward = Callable[..., tuple[Float[Array, "batch answers"], Float[Array, "batch dim"]]]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,14 @@ class Ensemble:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of probabilities."""
-        return tuple(self.info["tasks"]["emotion"])
+        """The classes, in the order of probabilities; none where attributes alone were learnt."""
+        return tuple(c for t in _main_tasks(self.info) if isinstance(t, Task) for c in t.classes)
+
+    @property
+    def attributes(self) -> dict[str, tuple[float, float]]:
+        """The attributes that are predicted (arousal ...) and the ends of their scales."""
+        found = (task for task in _main_tasks(self.info) if isinstance(task, Attribute))
+        return {task.name: (task.low, task.high) for task in found}
 
     @property
     def input_name(self) -> str:
@@ -94,7 +101,12 @@ class Ensemble:
         `speaker` is of the speaker's clips, for the scope of that name; without it the sound is
         normalised by itself. With the scope `train` the network's members normalise, each its way.
         """
-        x = self.measure(waveform)
+        return self.normalise(self.measure(waveform), speaker)
+
+    def normalise(
+        self, x: Float[np.ndarray, "time *dim"], speaker: Normaliser | None = None
+    ) -> Float[np.ndarray, "time *dim"]:
+        """What was measured of a sound, or read from a dataset, as `features` gives it."""
         if self.scope == "train":
             return x
         own = speaker if speaker is not None and self.scope == "speaker" else from_frames(x)
@@ -112,7 +124,10 @@ class Ensemble:
         return llds.extract(waveform, options.get("pitch_window", default))
 
     def run(self, features: Sequence[Float[np.ndarray, "_ *dim"]]) -> Answers:
-        """Probabilities and representations, batched by length, in the order given."""
+        """Answers and representations, batched by length, in the order given.
+
+        Answers are each class's probability, then each attribute's value.
+        """
         unit = _UNIT[self.input_name]
         sizes = np.array([_units(len(x) / unit) * unit for x in features])
         order = np.argsort(-sizes, kind="stable")
@@ -151,15 +166,23 @@ def _rows(units: int, available: int) -> int:
     return 1 if available == 1 else min(MAX_ROWS, max(_MAX_UNITS // units, 1))
 
 
+def _main_tasks(info: Mapping[str, Any]) -> list[AnyTask]:
+    """What a checkpoint predicts, as its training reported it: no helpers."""
+    named = info["config"].get("finetune", {}).get("tasks") or [EMOTION]
+    order = sorted(named, key=lambda name: (name != EMOTION, name))
+    return [tasks.create(name, info["tasks"][name]) for name in order]
+
+
 def create_forward(info: Mapping[str, Any]) -> Forward:
-    """The network as a function `(weights, inputs, lengths) -> (probabilities, representation)`.
+    """The network as a function `(weights, inputs, lengths) -> (answers, representation)`.
 
     Inputs are what `Ensemble.features` gives, zero beyond `lengths`. Both results are means over
-    members; probabilities are calibrated (softmax(logits / temperature)).
+    members. Answers are each class's probability, calibrated (softmax(logits / temperature)), then
+    each attribute's value in the corpus's scale.
     """
     config = configuration.create(info["config"])
-    task = Task("emotion", tuple(info["tasks"]["emotion"]))
-    network = create_network(config.model, (task,), config.dtype)
+    learnt = _main_tasks(info)
+    network = create_network(config.model, learnt, config.dtype)
     clip = config.data.normaliser_clip
 
     def member(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
@@ -174,7 +197,13 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
             mutable=["intermediates"],
         )  # fmt: skip
         z = state["intermediates"]["represent"][0]
-        return task.probabilities(logits["emotion"] / weights["temperature"]), z
+        answers = [
+            task.probabilities(logits[task.name] / weights["temperature"])
+            if isinstance(task, Task)
+            else task.values(logits[task.name])[:, None]
+            for task in learnt
+        ]
+        return answers[0] if len(answers) == 1 else jnp.concatenate(answers, axis=1), z
 
     def forward(weights: Weights, inputs: Num[Array, "..."], lengths: Int[Array, " batch"]):
         def one(weights: Weights):

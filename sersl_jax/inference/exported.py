@@ -33,7 +33,9 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:
-    """`(inputs [batch time (130)], lengths [batch]) -> probabilities`, weights inside.
+    """`(inputs [batch time (130)], lengths [batch]) -> answers`, weights inside.
+
+    Answers are those of `ensemble.create_forward`.
 
     Inputs are as measured. Raises ValueError for a run that normalises speakers, of whom one clip
     is not enough.
@@ -115,6 +117,7 @@ def _config(ensemble: Ensemble, format: str) -> Mapping[str, Any]:
         "file": FILES[format],
         "id2label": labels,
         "label2id": {name: number for number, name in labels.items()},
+        **({"attributes": ensemble.attributes} if ensemble.attributes else {}),
         "sampling_rate": 16_000,
         "input": ensemble.input_name,
         "normalise": ensemble.scope,
@@ -130,7 +133,7 @@ def _card(ensemble: Ensemble, format: str) -> str:
     kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
     normalised = {"train": _INSIDE, "utterance": _BY_ITSELF, "speaker": _BY_SPEAKER}[ensemble.scope]
     return _CARD.format(
-        labels=", ".join(ensemble.labels),
+        answers=_answers(ensemble),
         name=config.name,
         members=f"{len(ensemble.names)} (splits {', '.join(ensemble.names)})",
         dataset=ensemble.info["dataset"]["name"],
@@ -138,6 +141,16 @@ def _card(ensemble: Ensemble, format: str) -> str:
         input=f"{kind[ensemble.input_name]}; {normalised}",
         usage=usage,
     )
+
+
+def _answers(ensemble: Ensemble) -> str:
+    """What the model says, in its order."""
+    said = []
+    if ensemble.labels:
+        said = [f"Classes: {', '.join(ensemble.labels)}; probabilities are calibrated on each"]
+        said[0] += " member's validation speakers."
+    scales = [f"{name} ({a:g} to {b:g})" for name, (a, b) in ensemble.attributes.items()]
+    return "\n".join([*said, *([f"Attributes: {', '.join(scales)}."] if scales else [])])
 
 
 _INSIDE = "the normaliser is inside"
@@ -154,8 +167,9 @@ tags: [speech-emotion-recognition, jax, flax]
 
 # {name}: speech emotion recognition
 
-Classes: {labels}. Probabilities are the mean over {members} members, each calibrated on its
-validation speakers.
+{answers}
+
+Means over {members} members.
 
 | | |
 |---|---|
@@ -186,4 +200,4 @@ from sersl_jax.features import audio, llds  # or your own 130 descriptors, 32 ms
 
 model = jax.export.deserialize(open("model.stablehlo", "rb").read())
 x = llds.extract(audio.read("clip.wav"))
-print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch classes], as in config.json"""
+print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch answers], as in config.json"""

@@ -1,7 +1,7 @@
 """What is said of a sound: the network's answers to its pieces, with labels and notes."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -18,12 +18,13 @@ class Prediction:
     """What the network says of a sound, or of a window of it.
 
     Attributes:
-      label: the most probable class.
+      label: the most probable class; empty where attributes alone were learnt.
       probabilities: of every class, calibrated on validation clips; they sum to 1.
       start, end: in s.
       embedding: the representation before the head, averaged over members.
       notes: what makes it doubtful: `silent`, `clipped`, `very short`, or `ALONE`: the run
         normalises a speaker's clips together, and this sound was normalised by itself.
+      attributes: arousal and the like, in the training corpus's scale, where they were learnt.
     """
 
     label: str
@@ -32,11 +33,12 @@ class Prediction:
     end: float
     embedding: Float[np.ndarray, " dim"]
     notes: tuple[str, ...] = ()
+    attributes: dict[str, float] = field(default_factory=dict)
 
     @property
     def confidence(self) -> float:
-        """Probability of the label."""
-        return self.probabilities[self.label]
+        """Probability of the label; 0 without one."""
+        return self.probabilities.get(self.label, 0.0)
 
 
 def answer(
@@ -44,26 +46,31 @@ def answer(
 ) -> Iterator[tuple[int, Prediction | Exception]]:
     """Predictions of a chunk of pieces, in order; where reading a piece failed, its error."""
     features = [x for _, _, x in chunk if x is not None]
+    labels, attributes = ensemble.labels, [*ensemble.attributes]
     answers = iter(zip(*ensemble.run(features), strict=True)) if features else iter(())
     for number, piece, _ in chunk:
         if isinstance(piece, Exception):
             yield number, piece
             continue
         p, z = next(answers)
-        named = dict(zip(ensemble.labels, map(float, p), strict=True))
-        label = ensemble.labels[int(p.argmax())]
+        named = dict(zip((*labels, *attributes), map(float, p), strict=True))
+        shares = {name: named.pop(name) for name in labels}
+        label = labels[int(p[: len(labels)].argmax())] if labels else ""
         found = windows.notes(piece.waveform)
-        yield number, Prediction(label, named, piece.start, piece.end, z, found)
+        yield number, Prediction(label, shares, piece.start, piece.end, z, found, named)
 
 
 def merge(found: Sequence[Prediction]) -> Prediction:
     """The mean over windows of equal length; a note must hold for all of them."""
     if len(found) == 1:
         return found[0]
-    p = {
-        label: float(np.mean([f.probabilities[label] for f in found]))
-        for label in found[0].probabilities
-    }
+    p = _mean([f.probabilities for f in found])
+    values = _mean([f.attributes for f in found])
     notes = tuple(note for note in found[0].notes if all(note in f.notes for f in found))
     embedding = np.mean([f.embedding for f in found], axis=0)
-    return Prediction(max(p, key=p.__getitem__), p, 0.0, found[-1].end, embedding, notes)
+    label = max(p, key=p.__getitem__) if p else ""
+    return Prediction(label, p, 0.0, found[-1].end, embedding, notes, values)
+
+
+def _mean(found: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}

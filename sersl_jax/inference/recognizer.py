@@ -44,6 +44,11 @@ class Recognizer:
         return self.ensemble.labels
 
     @property
+    def attributes(self) -> dict[str, tuple[float, float]]:
+        """The attributes that are predicted (arousal ...) and the ends of their scales."""
+        return self.ensemble.attributes
+
+    @property
     def members(self) -> tuple[str, ...]:
         """Names of the splits that models were trained on."""
         return self.ensemble.names

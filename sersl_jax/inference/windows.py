@@ -72,7 +72,7 @@ class Cutter:
         return pieces
 
     def rest(self) -> list[Piece]:
-        """A sound shorter than the window is one piece; the tail of a longer one is none."""
+        """A sound shorter than the window, as one piece; the tail of a longer one is dropped."""
         if self.count or not len(self._buffer):
             return []
         return [Piece(0.0, len(self._buffer) / SAMPLE_RATE, self._buffer)]

@@ -12,7 +12,7 @@ from sersl_jax.models.transformer import Encoder, Identity
 from sersl_jax.models.wav2vec2 import WaveformEmbedding
 from sersl_jax.models.wav2vec2_base import BaseContext
 from sersl_jax.models.wav2vec2_pretrain import ContrastiveHead, PretrainNet
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask
 
 
 def create_encoder(config: ModelConfig, dtype: str) -> Encoder | BaseContext | Identity:
@@ -63,7 +63,7 @@ def _create_waveform_embedding(config: ModelConfig, dtype: str) -> WaveformEmbed
     )
 
 
-def create_network(config: ModelConfig, tasks: Sequence[Task], dtype: str) -> SerNet:
+def create_network(config: ModelConfig, tasks: Sequence[AnyTask], dtype: str) -> SerNet:
     """The SER network with a head for every task."""
     return SerNet(
         create_embedding(config, dtype),

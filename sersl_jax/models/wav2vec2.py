@@ -32,13 +32,13 @@ def num_frames(num_samples: Count) -> Count:
 
 
 def scale_gradient(x: Float[Array, "*shape"], scale: float) -> Float[Array, "*shape"]:
-    """`x`, whose gradient is multiplied by `scale`; 0 cuts it, and nothing before is computed."""
+    """`x`, whose gradient is multiplied by `scale`; 0 stops it, and none is computed below."""
     fixed = jax.lax.stop_gradient(x)
     return fixed if scale == 0.0 else fixed + scale * (x - fixed)
 
 
 class FirstLayer(nn.Module):
-    """The first convolution and its GroupNorm(512) of 512 channels, an instance norm, in one.
+    """The first convolution and its normalisation (each channel over time) in one step.
 
     The sound has one channel: a frame is a linear map of 10 samples, so its mean and variance over
     time follow from those samples' mean and covariance, and the norm is a scaling of the kernel

@@ -39,8 +39,8 @@ def label(
     """Index into `EMOTIONS`, or -1 where `proportions` are unknown.
 
     An emotion matches when one of its top units (all of them with `match="all"`) and one of its
-    bottom units are present, that is, in at least `min_proportion` of the frames. Among several the
-    one whose present units have the largest mean proportion wins, then the earlier one in Table 1.
+    bottom units are present, that is, in at least `min_proportion` of the frames. If several match,
+    the one whose present units have the largest mean proportion wins, then the first in Table 1.
     """
     if match not in ("any", "all"):
         raise ValueError(f"match must be 'any' or 'all', not {match!r}")

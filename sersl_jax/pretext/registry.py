@@ -27,10 +27,10 @@ class PretextTask:
     """A task whose labels come with unlabelled video.
 
     Attributes:
-      name: of its score, its label, its head, its loss and its metrics.
+      name: the key of its score, label, head, loss and metrics.
       classes: names of the classes, in the order of the labels.
       score: pure function of a window's `inputs`, in this order; NaN: unknown.
-      inputs: some of `INPUTS`. Without one of them (no face was tracked) the score is unknown.
+      inputs: some of `INPUTS`. If any is missing (no face was tracked) the score is unknown.
       title, unit: of the score, on the label card.
       size: number of values in a score, where it is an array.
       choose: class of one score (-1: unknown); without it, the second of two classes is a score

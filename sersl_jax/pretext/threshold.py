@@ -11,8 +11,8 @@ CLASSES = ("low", "high")
 def corpus_mean(scores: Float[np.ndarray, " n"]) -> float:
     """Mean of the known (not NaN) scores, NaN where none is known.
 
-    Summed exactly, so that the order of the scores, and with it the number of workers that found
-    them, has no influence, and equal scores are not above their mean.
+    The sum is exact: the order of the scores does not matter (workers finish in any order), and
+    equal scores are never above their mean.
     """
     known = scores[~np.isnan(scores)].astype(np.float64)
     return math.fsum(known) / known.size if known.size else float("nan")

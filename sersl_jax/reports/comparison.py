@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sersl_jax.evaluation import metrics, setting, significance
-from sersl_jax.evaluation.comparison import Comparison, apart
+from sersl_jax.evaluation import metrics, setting
+from sersl_jax.evaluation.comparison import Comparison, apart, interval, metrics_of
 from sersl_jax.evaluation.runs import Run
 from sersl_jax.reports import charts, html, tables
 
@@ -34,25 +34,28 @@ def _lead(comparison: Comparison) -> str:
 def _sections(comparison: Comparison, of: str) -> list[str]:
     said, asked = tables.notes(comparison)
     better = f"Is {comparison.ours.title} better?{of}"
+    recalls = _recalls(comparison.runs) if comparison.ours.classes else ""
     contests = [_contests(comparison), html.note(asked)] if comparison.contests else []
     return [
         html.section(f"Results{of}", _results(comparison), html.note(said)),
         html.section(better, *contests),
         html.section(f"Pictures{of}", html.figures(*_pictures(comparison))),
-        html.section(f"Recall of each class{of}", _recalls(comparison.runs)),
+        *([html.section(f"Recall of each class{of}", recalls)] if recalls else []),
     ]
 
 
 def _results(comparison: Comparison) -> str:
     rows = comparison.rows
-    headings = ["method", *(tables.TASKS if any(r.tasks for r in rows) else ()), *tables.HEADINGS]
+    names = metrics_of(comparison.runs)
+    marks = tables.TASKS if any(r.tasks for r in rows) else ()
+    headings = ["method", *marks, *tables.headings(names)]
     width = len(headings)
-    cells = [tables.cells(row) for row in rows]
+    cells = [tables.cells(row, names) for row in rows]
     return html.table(headings, [_pad(line, width) for line in cells], [row.kind for row in rows])
 
 
 def _contests(comparison: Comparison) -> str:
-    lines = [tables.contest_cells(contest) for contest in comparison.contests]
+    lines = [tables.contest_cells(contest, comparison.metric) for contest in comparison.contests]
     return html.table(tables.CONTEST_HEADINGS, lines)
 
 
@@ -67,7 +70,7 @@ def _pictures(comparison: Comparison) -> list[str]:
 def _estimates(comparison: Comparison) -> str:
     rows = []
     for k, run in enumerate(comparison.runs):
-        low, high = significance.bootstrap(run.confusions(run.speakers), metric=comparison.metric)
+        low, high = interval(run, comparison.metric)
         mean = float(run.scores[comparison.metric].mean())
         rows.append(charts.Interval(run.title, 100 * mean, 100 * low, 100 * high, k % 8))
     name = _name(comparison)
@@ -129,7 +132,7 @@ def _recalls(runs: Sequence[Run]) -> str:
 
 
 def _name(comparison: Comparison) -> str:
-    return comparison.metric.replace("_", " ").replace("f1", "F1")
+    return tables.name_of(comparison.metric)
 
 
 def _pad(line: list[str], width: int) -> list[str]:

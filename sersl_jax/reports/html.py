@@ -1,4 +1,4 @@
-"""The frame of every page: one file, its style inside, readable offline, on a phone, at night."""
+"""The frame of every page: one file with its style inside; for offline, phones and dark mode."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -89,7 +89,7 @@ def table(
 
 
 def cell(text: str) -> str:
-    """Escaped text; a deviation is set smaller than its mean."""
+    """Escaped text; the part after ± is shown in smaller type."""
     if isinstance(text, Html):
         return text
     mean, sign, deviation = text.partition(" ± ")
@@ -105,9 +105,11 @@ def heat(
     classes: Sequence[str],
     shares: Sequence[Sequence[float]],
     counts: Sequence[Sequence[float | int]],
+    answers: Sequence[str] | None = None,
 ) -> str:
-    """A confusion matrix, rows adding up to 1; the darker, the more."""
-    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in classes)
+    """A confusion matrix, rows adding up to 1; the darker, the more. `answers`: its columns."""
+    columns = answers or classes
+    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in columns)
     rows = []
     for i, name in enumerate(classes):
         cells = "".join(

@@ -10,7 +10,7 @@ import numpy as np
 from sersl_jax import files
 from sersl_jax.evaluation import comparison, paper, runs, setting, significance
 from sersl_jax.evaluation.splits import SIDES
-from sersl_jax.reports import html, run_clips, run_curves, tables
+from sersl_jax.reports import html, run_attributes, run_clips, run_curves, tables
 
 NAME = "report.html"
 
@@ -32,20 +32,26 @@ def create(run: runs.Run) -> str:
         f"{len(run.speakers)} test speakers, {run.predictions['clip'].nunique()} test clips; "
         f"{setting.describe(saved)}."
     )
+    evaluated = saved.get("evaluated", {})
+    if evaluated:
+        said = [f"Trained on {evaluated['trained_on']}", *evaluated["notes"]]
+        lead += "".join(f" {sentence[0].upper()}{sentence[1:]}." for sentence in said)
+    title = f"{run.title} on {evaluated['dataset']}" if evaluated else run.title
     sections = [
         _headline(run),
-        _results(run),
-        run_clips.classes(run),
-        run_clips.speakers(run),
+        *([_results(run), run_clips.classes(run), run_clips.speakers(run)] if run.classes else []),
+        *run_attributes.sections(run),
         *run_curves.sections(run.path / "metrics.jsonl", saved["config"]),
         run_clips.hardest(run),
         _setting(run),
     ]
-    return html.document(run.title, lead, saved["warnings"], sections)
+    return html.document(title, lead, saved["warnings"], sections)
 
 
 def _headline(run: runs.Run) -> str:
     means, deviations = comparison.mean_and_deviation(run)
+    if not run.classes:
+        return html.cards(run_attributes.cards(run))
     published = paper.figures(run.results, run.name) or {}
     low, high = significance.bootstrap(run.confusions(run.speakers))
     names = {"macro_f1": "Macro F1", "uar": "UAR (macro recall)", "micro_f1": "Accuracy"}
@@ -56,7 +62,7 @@ def _headline(run: runs.Run) -> str:
         facts += [f"{100 * low:.1f} to {100 * high:.1f}: 95 % over speakers"] * (name == "Macro F1")
         facts += [f"{100 * published[metric]:.1f} in the paper"] if published else []
         cards[name] = (f"{100 * means[metric]:.1f} %", facts)
-    return html.cards(cards)
+    return html.cards(cards | run_attributes.cards(run))
 
 
 def _results(run: runs.Run) -> str:
@@ -106,8 +112,10 @@ def _counts(run: runs.Run, counts: list[dict[str, dict[str, int]]]) -> str:
     """Mean number of clips of each class on each side."""
     rows = []
     for side in SIDES:
-        each = [np.mean([count[side].get(name, 0) for count in counts]) for name in run.classes]
-        rows.append([side, *(f"{value:.0f}" for value in (*each, sum(each)))])
+        names = run.classes or [""]
+        each = [np.mean([count[side].get(name, 0) for count in counts]) for name in names]
+        shown = (*each, sum(each)) if run.classes else each
+        rows.append([side, *(f"{value:.0f}" for value in shown)])
     about = html.note("Clips of each class and side, mean over splits:")
     return about + html.table(["side", *run.classes, "all"], rows)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sersl_jax.evaluation import metrics, results, runs
 from sersl_jax.reports import charts, html, tables
@@ -26,7 +27,7 @@ def classes(run: runs.Run) -> str:
     ]
     confusion = html.figure(
         "Confusion matrix",
-        html.heat(run.classes, shares.tolist(), total.tolist()),
+        html.heat(run.classes, shares.tolist(), total.tolist(), run.answers),
         "Row: the label. Column: what the model said. Per cent of the row, over the test clips of "
         "all splits; the framed diagonal is each class's recall.",
     )
@@ -77,14 +78,14 @@ def speakers(run: runs.Run) -> str:
 
 def _groups(run: runs.Run) -> str:
     """Scores for each value of every attribute with a handful of values (sex, intensity)."""
-    known = {*results.COLUMNS, *(f"p_{name}" for name in run.classes)}
+    known = {*results.COLUMNS, *(f"p_{name}" for name in run.answers)}
     columns = [c for c in run.predictions if c not in known and not str(c).startswith("votes_")]
     rows = []
     for column in columns:
         values = sorted(set(run.predictions[column].dropna()))
         for value in values if 2 <= len(values) <= GROUPS else ():
             part = run.predictions.query(f"`{column}` == @value")
-            tables_of_splits = list(results.confusions(part, run.classes).values())
+            tables_of_splits = list(results.confusions(part, run.classes, run.answers).values())
             score = metrics.scores(np.sum(tables_of_splits, axis=0))
             values = [tables.percent(float(score[m])) for m in ("micro_f1", "uar")]
             rows.append([f"{column}: {value}", str(part["clip"].nunique()), *values])
@@ -98,8 +99,9 @@ def _calibration(run: runs.Run) -> str:
     """Reliability diagram; nothing where there are no probabilities."""
     if not _has_probabilities(run):
         return ""
-    columns = [f"p_{name}" for name in run.classes]
-    labels = results.as_index(run.predictions["label"], run.classes)
+    said = [name for name in run.answers if f"p_{name}" in run.predictions]
+    columns = [f"p_{name}" for name in said]
+    labels = pd.Categorical(run.predictions["label"], said).codes.astype(np.int64)  # -1: not known
     curve = metrics.calibration(run.predictions[columns].to_numpy(np.float64), labels)
     filled = np.flatnonzero(curve.count)
     dots = [
@@ -130,11 +132,12 @@ def _calibration(run: runs.Run) -> str:
 
 def hardest(run: runs.Run) -> str:
     """The clips whose label got the least probability, with what the raters chose."""
-    if not _has_probabilities(run):
+    if not run.classes or not _has_probabilities(run):
         return ""
     clips: dict[str, list[dict[str, Any]]] = {}
     for row in run.predictions.to_dict("records"):
-        clips.setdefault(row["clip"], []).append(row)
+        if f"p_{row['label']}" in row:
+            clips.setdefault(row["clip"], []).append(row)
     given = {
         clip: float(np.mean([row[f"p_{row['label']}"] for row in rows]))
         for clip, rows in clips.items()
@@ -162,4 +165,4 @@ def _votes(row: Mapping[str, Any], column: str) -> str:
 
 
 def _has_probabilities(run: runs.Run) -> bool:
-    return all(f"p_{name}" in run.predictions for name in run.classes)
+    return all(f"p_{name}" in run.predictions for name in set(run.predictions["prediction"]))

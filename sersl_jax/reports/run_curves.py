@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sersl_jax.reports import charts, html
+from sersl_jax.target_config import EMOTION
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 _ACCURACY = re.compile("validation/accuracy_(.+)")
@@ -26,10 +27,11 @@ class Curves:
     rows: list[dict[str, Any]]
     select: str = "loss"  # `config.finetune.select`
     patience: int = 0
+    tasks: tuple[str, ...] = (EMOTION,)  # `config.finetune.tasks`
 
     @property
     def name(self) -> str:
-        """The split's seed, or the ablation."""
+        """The split's seed, or the method."""
         return str(self.rows[0].get("name", self.rows[0]["member"]))
 
     def values(self, key: str) -> Float[np.ndarray, "epochs"]:
@@ -42,11 +44,12 @@ class Curves:
 
     @cached_property
     def chosen(self) -> int:
-        """Index of the epoch that was kept, as `training.best` chooses it; else of the last one."""
+        """Index of the epoch that was kept; the last one, if there is no validation number."""
         if self.select == "loss":
             values = self.values("validation/loss")
         else:
-            values = -self.values(f"validation/{self.select}_emotion")
+            found = [self.values(f"validation/{self.select}_{task}") for task in self.tasks]
+            values = -np.mean([value for value in found if np.isfinite(value).any()], axis=0)
         best, lowest = -1, np.inf
         for epoch, value in enumerate(values):
             if value < lowest and not (self.patience and epoch - best > self.patience):
@@ -78,7 +81,7 @@ def sections(path: Path, config: Mapping[str, Any]) -> list[str]:
 
 
 def read(path: Path, config: Mapping[str, Any]) -> dict[str, list[Curves]]:
-    """The members of each stage, told apart by name, as splits trained in turn all have number 0.
+    """The members of each stage, told apart by name: of splits trained in turn, each has number 0.
 
     An epoch that was trained again after an interruption has two rows: the later one counts.
     """
@@ -96,8 +99,8 @@ def read(path: Path, config: Mapping[str, Any]) -> dict[str, list[Curves]]:
     }
 
 
-def _choice(stage: Mapping[str, Any]) -> tuple[str, int]:
-    return stage.get("select", "loss"), stage.get("patience", 0)
+def _choice(stage: Mapping[str, Any]) -> tuple[str, int, tuple[str, ...]]:
+    return stage.get("select", "loss"), stage.get("patience", 0), (*stage.get("tasks", [EMOTION]),)
 
 
 def _stage(stage: str, members: Sequence[Curves]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sersl_jax.evaluation.comparison import Comparison, Contest, Row, apart
+from sersl_jax.evaluation import attributes
+from sersl_jax.evaluation.comparison import Comparison, Contest, Row, apart, metrics_of
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.setting import create, describe
 
@@ -36,19 +37,37 @@ def p_value(p: float) -> str:
     return "—" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Row, names: Sequence[str] = METRICS) -> list[str]:
     """Title, task marks, then one cell a metric."""
-    values = [percent(row.values[name], row.deviations.get(name)) for name in METRICS]
+    values = [number(name, row.values.get(name), row.deviations.get(name)) for name in names]
     return [row.title + row.marks, *row.tasks, *values]
 
 
-def contest_cells(contest: Contest) -> list[str]:
+def number(metric: str, value: float | None, deviation: float | None = None) -> str:
+    """A metric of classes in per cent, of an attribute as it is."""
+    if metric in METRICS or value is None:
+        return percent(value, deviation)
+    return f"{value:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
+
+
+def headings(names: Sequence[str]) -> list[str]:
+    """The metrics' names as columns."""
+    short = dict(zip(map(str, METRICS), HEADINGS, strict=True))
+    return [short.get(name) or attributes.title(name) for name in names]
+
+
+def gain(metric: str, value: float) -> str:
+    """A difference with its sign: points of per cent, or of an attribute's metric."""
+    return f"{100 * value:+.1f}" if metric in METRICS else f"{value:+.3f}"
+
+
+def contest_cells(contest: Contest, metric: str = "macro_f1") -> list[str]:
     """One line of the table of tests."""
     low, high = contest.interval
     return [
         contest.other.title,
-        f"{100 * contest.difference:+.1f}{contest.marks}",
-        f"{100 * low:+.1f} to {100 * high:+.1f}",
+        gain(metric, contest.difference) + contest.marks,
+        f"{gain(metric, low)} to {gain(metric, high)}",
         *map(p_value, (contest.paired_t, contest.holm_t, contest.wilcoxon)),
         *map(p_value, (contest.corrected_t, contest.holm_corrected)),
     ]
@@ -66,15 +85,23 @@ CONTEST_HEADINGS = (
 )
 
 
+_MAE = "MAE is in the corpus's scale"
+
+
+def name_of(metric: str) -> str:
+    """A metric for people."""
+    known = metric in METRICS
+    return metric.replace("_", " ").replace("f1", "F1") if known else attributes.title(metric)
+
+
 def notes(comparison: Comparison) -> list[str]:
     """What the reader has to know to read the numbers: of the results, then of the tests."""
-    ours, metric = comparison.ours, comparison.metric.replace("_", " ").replace("f1", "F1")
+    ours, metric = comparison.ours, name_of(comparison.metric)
     saved = comparison.results
     stamp = f"protocol {saved['protocol']}; {describe(saved)}; " if saved else ""
-    said = (
-        f"Per cent, mean ± sd of {_number_of_splits(comparison)}; {stamp}micro precision, "
-        "recall and F1 all equal accuracy."
-    )
+    units = "Per cent, mean" if ours.classes else "Mean"
+    equal = "micro precision, recall and F1 all equal accuracy" if ours.classes else _MAE
+    said = f"{units} ± sd of {_number_of_splits(comparison)}; {stamp}{equal}."
     return [
         " ".join([said, *(f"{reason[0].upper()}{reason[1:]}." for reason in comparison.absences)]),
         f"Tests ask whether {ours.title} is better in {metric} (one-tailed). "
@@ -103,12 +130,17 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
 
 def _markdown(comparison: Comparison) -> str:
     tasks = _task_headings(comparison)
-    lines = [_styled(row, [_md(cell) for cell in cells(row)], "*{}*") for row in comparison.rows]
+    names = metrics_of(comparison.runs)
+    lines = [
+        _styled(row, [_md(cell) for cell in cells(row, names)], "*{}*") for row in comparison.rows
+    ]
     said, asked = map(_md, notes(comparison))
     parts = [f"> **Warning: {_md(warning)}**" for warning in comparison.warnings]
-    parts += [_pipes(["method", *tasks, *HEADINGS], lines), said]
+    parts += [_pipes(["method", *tasks, *headings(names)], lines), said]
     if comparison.contests:
-        tests = [[_md(cell) for cell in contest_cells(x)] for x in comparison.contests]
+        tests = [
+            [_md(cell) for cell in contest_cells(x, comparison.metric)] for x in comparison.contests
+        ]
         parts += [_pipes(CONTEST_HEADINGS, tests), asked]
     return "\n\n".join(parts) + "\n"
 
@@ -120,13 +152,16 @@ def latex(comparisons: Sequence[Comparison]) -> str:
 
 def _latex(comparison: Comparison) -> str:
     tasks = _task_headings(comparison)
+    names = metrics_of(comparison.runs)
     body = [
-        _styled(row, [_tex(cell) for cell in cells(row)], r"\textit{{{}}}")
+        _styled(row, [_tex(cell) for cell in cells(row, names)], r"\textit{{{}}}")
         for row in comparison.rows
     ]
-    columns = "l" + "c" * len(tasks) + "rrr" + "rrr" + "r"
+    columns = "l" + "c" * len(tasks) + "r" * len(names)
     gap = " & " * (len(tasks) + 1)
     groups = r"\multicolumn{3}{c}{Macro} & \multicolumn{3}{c}{Micro} & "
+    above = [rf"{gap}{groups}\\"] if [*METRICS] == names else []
+    short = SHORT if above else [_tex(heading) for heading in headings(names)]
     caption = " ".join(_tex(note) for note in [*comparison.warnings, *notes(comparison)])
     lines = [
         r"\begin{table}",
@@ -134,8 +169,8 @@ def _latex(comparison: Comparison) -> str:
         rf"\caption{{{caption}}}",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\hline",
-        rf"{gap}{groups}\\",
-        " & ".join(["", *tasks, *SHORT]) + r" \\",
+        *above,
+        " & ".join(["", *tasks, *short]) + r" \\",
         r"\hline",
         *(" & ".join(line) + r" \\" for line in body),
         r"\hline",
@@ -149,8 +184,9 @@ def csv(comparisons: Sequence[Comparison]) -> str:
     """One line a row and fractions of 1, for other software."""
     lines = []
     for comparison, row in ((c, row) for c in comparisons for row in c.rows):
-        means = {name: row.values[name] for name in METRICS}
-        spreads = {f"{name}_sd": row.deviations.get(name) for name in METRICS}
+        names = metrics_of(comparison.runs)
+        means = {name: row.values.get(name) for name in names}
+        spreads = {f"{name}_sd": row.deviations.get(name) for name in names}
         stamps = {"marks": row.marks, "warnings": "; ".join(comparison.warnings)}
         lines.append({"method": row.title, "kind": row.kind} | means | spreads | stamps)
         lines[-1] |= {"splits": len(comparison.ours.splits)} | _setting(comparison)

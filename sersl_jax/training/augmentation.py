@@ -10,14 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from sersl_jax.config import AugmentConfig
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask
 
 
 def augment(
-    batch: Mapping[str, Any], config: AugmentConfig, tasks: Sequence[Task], key: PRNGKeyArray
+    batch: Mapping[str, Any], config: AugmentConfig, tasks: Sequence[AnyTask], key: PRNGKeyArray
 ) -> dict[str, Any]:
     """The batch as an objective takes it, changed by what is configured, drawn from `key`."""
     llds, lengths = batch["inputs"], batch["lengths"]
@@ -37,11 +37,11 @@ def augment(
 
 
 def mix(
-    batch: Mapping[str, Any], alpha: float, tasks: Sequence[Task], key: PRNGKeyArray
+    batch: Mapping[str, Any], alpha: float, tasks: Sequence[AnyTask], key: PRNGKeyArray
 ) -> dict[str, Any]:
     """Every clip mixed with another of the batch, of which it keeps the larger share.
 
-    A clip keeps its length; labels become shares of the classes.
+    A clip keeps its length; labels become shares of the classes, attributes means.
     """
     partner_key, share_key = jax.random.split(key)
     partners = draw_partners(partner_key, batch["mask"])
@@ -51,10 +51,7 @@ def mix(
     kept = share[:, None, None]
     inside = jnp.arange(llds.shape[1])[:, None] < lengths[:, None, None]
     mixed = jnp.where(inside, kept * llds + (1 - kept) * llds[partners], 0)
-    labels = {
-        task.name: _mix_shares(task.shares(batch["labels"][task.name]), partners, share)
-        for task in tasks
-    }
+    labels = {t.name: t.mix(batch["labels"][t.name], partners, share) for t in tasks}
     return {**batch, "inputs": mixed, "labels": {**batch["labels"], **labels}}
 
 
@@ -64,18 +61,6 @@ def draw_partners(key: PRNGKeyArray, mask: Bool[Array, " batch"]) -> Int[Array, 
     place, count = jnp.arange(len(mask)), mask.sum()
     following = jnp.where(place < count, (place + 1) % jnp.maximum(count, 1), place)
     return jnp.zeros_like(order).at[order].set(order[following])
-
-
-def _mix_shares(
-    own: Float[Array, "batch classes"],
-    partners: Int[Array, " batch"],
-    share: Float[Array, " batch"],
-) -> Float[Array, "batch classes"]:
-    """A clip without a label stays so, and gives its partner none."""
-    mixed = share[:, None] * own + (1 - share)[:, None] * own[partners]
-    total = mixed.sum(axis=1, keepdims=True)
-    known = own.sum(axis=1, keepdims=True) > 0
-    return jnp.where(known, mixed / jnp.where(known, total, 1), 0)
 
 
 def draw_spans(

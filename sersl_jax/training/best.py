@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Float
 
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask
 
 
 @struct.dataclass
@@ -26,7 +26,8 @@ class Choice:
     """How the best epoch is chosen.
 
     Attributes:
-      select: the validation metric: loss, or the macro_f1 or accuracy of the only task.
+      select: the validation metric: loss, or macro_f1, accuracy or ccc, mean of the main tasks
+        that have it.
       patience: epochs without a better one after which a member's best epoch is final, even if
         other members still train ("early stopping", Sec. 4.3); 0: never before the last epoch.
     """
@@ -34,12 +35,15 @@ class Choice:
     select: str = "loss"
     patience: int = 0
 
-    def value(self, scores: Mapping[str, Array], tasks: Sequence[Task]) -> Float[Array, " members"]:
+    def value(
+        self, scores: Mapping[str, Array], tasks: Sequence[AnyTask]
+    ) -> Float[Array, " members"]:
         """What is compared; lower is better."""
         if self.select == "loss":
             return scores["loss"]
-        (task,) = tasks
-        return -scores[f"{self.select}_{task.name}"]
+        names = (f"{self.select}_{task.name}" for task in tasks)
+        values = [scores[name] for name in names if name in scores]
+        return -sum(values[1:], start=values[0]) / len(values)
 
 
 def keep_better(

@@ -82,7 +82,8 @@ class Checkpoints:
     ) -> tuple[Any, Any, list[int]] | None:
         """The latest state, best and position, placed like `state` and `best`; None where none.
 
-        Raises ValueError where they are of another training: the data or splits have changed.
+        Raises ValueError where they are of another training (the data or splits have changed) or
+        of another version of sersl_jax.
         """
         latest = self._manager.latest_step()
         if latest is None:
@@ -96,7 +97,13 @@ class Checkpoints:
             state=ocp.args.StandardRestore({"state": state, "chosen": chosen}),
             model=ocp.args.StandardRestore(like),
         )
-        saved = self._manager.restore(latest, args=args)
+        try:
+            saved = self._manager.restore(latest, args=args)
+        except ValueError as error:
+            raise ValueError(
+                f"{self.latest} does not fit this program: another version of sersl_jax began this "
+                "training; go on with that version, or take another --workdir"
+            ) from error
         best = best.replace(params=saved["model"]["params"], **saved["state"]["chosen"])
         return saved["state"]["state"], best, info["position"]
 
@@ -126,7 +133,7 @@ def _model(best: Any, training: "Training") -> dict[str, Any]:
 
 
 def read_model(path: str | Path) -> Checkpoint:
-    """The model of one training directory (`runs/ssl1/pretrain/0-0`), on the host.
+    """The model of one training directory (`runs/ssl1/finetune/0-1`), on the host.
 
     Raises ValueError naming the directory where there is no checkpoint or one of another version.
     """

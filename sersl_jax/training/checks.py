@@ -7,11 +7,14 @@ import jax.numpy as jnp
 
 from sersl_jax import corpora, datasets
 from sersl_jax.config import Config
+from sersl_jax.datasets.dataset import read_dataset
 from sersl_jax.evaluation import protocol
 from sersl_jax.models.build import create_network
+from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import Task
 from sersl_jax.training import optimizer
 from sersl_jax.training.pretrain import check_members
+from sersl_jax.training.targets import create_targets
 
 
 def check_pretrain(config: Config) -> None:
@@ -35,6 +38,8 @@ def check_finetune(config: Config, workdir: Path) -> None:
             )
     elif stage.init_from not in ("", "default"):
         _check_exists("finetune.init_from", Path(stage.init_from))
+    if stage.helpers or [*stage.tasks] != [EMOTION]:
+        _check_tasks(config)
     if stage.freeze:
         optimizer.check_frozen(_parameter_shapes(config), stage.freeze)
 
@@ -55,6 +60,15 @@ def _check_dataset(config: Config, name: str) -> None:
             raise type(error)(f"config.{name}.dataset: {error}") from None
 
 
+def _check_tasks(config: Config) -> None:
+    """The datasets that are prepared already know what tasks and helpers name."""
+    stage, data_dir = config.finetune, config.data.data_dir or None
+    for name in map(str.strip, stage.dataset.split(",")):
+        if datasets.find(name, data_dir) is not None:
+            dataset = read_dataset(name, data_dir, config.model.input_name)
+            create_targets(dataset, stage)
+
+
 def _check_exists(field: str, path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"config.{field}={path} does not exist")
@@ -62,7 +76,7 @@ def _check_exists(field: str, path: Path) -> None:
 
 def _parameter_shapes(config: Config) -> dict:
     """The network's parameters, as shapes alone."""
-    network = create_network(config.model, (Task("emotion", ("low", "high")),), config.dtype)
+    network = create_network(config.model, (Task(EMOTION, ("low", "high")),), config.dtype)
     shape = (1, 64, 130) if config.model.input_name == "llds" else (1, 16_000)
     inputs = jnp.zeros(shape), jnp.full(1, shape[1]), None
     return jax.eval_shape(lambda: network.init(jax.random.key(0), *inputs))["params"]

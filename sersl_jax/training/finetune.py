@@ -22,7 +22,8 @@ from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
-from sersl_jax.tasks import Task
+from sersl_jax.target_config import EMOTION
+from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
 from sersl_jax.training.class_weights import class_weights
 from sersl_jax.training.init_from import Start, read_start
@@ -37,7 +38,7 @@ from sersl_jax.training.normaliser import (
 )
 from sersl_jax.training.objectives import Multitask
 from sersl_jax.training.program import Program
-from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.targets import create_targets, describe_reported
 from sersl_jax.training.testing import Group
 from sersl_jax.training.trainer import Training, fresh_params
 
@@ -80,6 +81,7 @@ class Recognition:
     Attributes:
       dataset: with the targets of the label rule.
       clips: a row for every clip with a label, see `testing.clip_table`.
+      tasks: what is learnt, the reported one first.
       label_rule: as results are stamped with it.
       groups: the splits that are trained together, and where.
     """
@@ -88,6 +90,7 @@ class Recognition:
     directory: Path
     dataset: Dataset
     clips: pd.DataFrame
+    tasks: tuple[AnyTask, ...]
     label_rule: dict[str, Any]
     groups: Sequence[Group]
 
@@ -108,8 +111,11 @@ class Recognition:
 
     @cached_property
     def functionals(self) -> np.ndarray | None:
-        """The SVM's features of all clips, where the dataset has LLDs; normalised in its scope."""
-        if self.dataset.input_name != "llds":
+        """The SVM's features of all clips, where the dataset has LLDs; normalised in its scope.
+
+        None too where no emotion is learnt.
+        """
+        if self.dataset.input_name != "llds" or EMOTION not in self.config.finetune.tasks:
             return None
         storage, _ = self.inputs
         clips = ((i, self.dataset.read(i)) for i in self.clips["example"])
@@ -150,7 +156,8 @@ class Recognition:
 
     def write(self, number: int, method: str, warnings: Sequence[str], start_time: float) -> None:
         """Writes and prints the results of the first `number` groups."""
-        groups = self.groups[:number]
+        groups, reported = self.groups[:number], self.config.finetune.tasks
+        classes, attributes = describe_reported(t for t in self.tasks if t.name in reported)
         written = results.write(
             self.directory,
             pd.concat([group.read() for group in groups], ignore_index=True),
@@ -160,7 +167,8 @@ class Recognition:
             self.label_rule,
             {**testing.environment(), "seconds_since_last_start": round(time.time() - start_time)},
             corpus=self.clips,
-            classes=self.dataset.label_names["emotion"],
+            classes=classes,
+            attributes=attributes,
             warnings=warnings,
             base_config=dataclasses.asdict(Config()),
             baselines=testing.read_baselines(groups),
@@ -172,7 +180,6 @@ class Recognition:
     def _training(self, splits: Sequence[Split]) -> Training:
         """A member a split and seed, with its own training speakers, normaliser and randomness."""
         config, stage = self.config, self.config.finetune
-        task = Task("emotion", self.dataset.label_names["emotion"])
         members = [split for split in splits for _ in range(stage.seeds)]
         train, validation = (
             [testing.examples_of(self.clips, split, side) for split in members]
@@ -183,35 +190,39 @@ class Recognition:
             for t, v in zip(train, validation, strict=True)
         ]
         normalisers = [self.statistics.member(config.data.normalise, p["train"]) for p in people]
-        network = create_network(_model(config), (task,), config.dtype)
+        network = create_network(_model(config), self.tasks, config.dtype)
         names = testing.member_names(splits, stage.seeds)
+        shares = stage.tasks | stage.helpers
+        weights = {t.name: np.full(len(names), shares[t.name], np.float32) for t in self.tasks}
         return Training(
             stage="finetune",
             names=names,
-            objective=Multitask(network, (task,), stage.label_smoothing),
+            objective=Multitask(
+                network, self.tasks, stage.label_smoothing, frozenset(stage.helpers)
+            ),
             dataset=self.dataset,
             inputs=self.inputs,
             train=train,
             validation=validation,
             normalisers=stack(normalisers),
-            weights={"emotion": np.ones(len(names), np.float32), **self._class_weights(train)},
+            weights=weights | self._class_weights(train),
             seeds=[zlib.crc32(name.encode()) for name in names],
             select=stage.select,
             frozen=stage.freeze,
             info={
-                **describe(config, self.dataset, (task,), people),
+                **describe(config, self.dataset, self.tasks, people),
                 "clips": self._clip_ids(np.concatenate([*train, *validation])),
             },
         )
 
     def _class_weights(self, train: Sequence[Int[np.ndarray, " _"]]) -> dict[str, np.ndarray]:
         """Each member's, from its training clips; none where classes weigh the same."""
-        kind, number = self.config.finetune.class_weights, len(self.dataset.label_names["emotion"])
-        if kind == "none":
+        kind = self.config.finetune.class_weights
+        if kind == "none" or EMOTION not in self.dataset.labels:
             return {}
-        labels = self.dataset.labels["emotion"]
+        labels, number = self.dataset.labels[EMOTION], len(self.dataset.label_names[EMOTION])
         weights = [class_weights(labels[examples], number, kind) for examples in train]
-        return {"classes_emotion": np.stack(weights)}
+        return {f"classes_{EMOTION}": np.stack(weights)}
 
     def _clip_ids(self, examples: Int[np.ndarray, " _"]) -> list[str]:
         return sorted(set(self.dataset.examples["clip"].iloc[examples]))
@@ -226,8 +237,9 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     Groups that were begun, maybe on another machine, stay as they are.
     """
     stage = config.finetune
-    dataset, truth, rule = apply_label_rule(open_dataset(config, stage), stage.label)
-    clips = testing.clip_table(dataset, truth)
+    targets = create_targets(open_dataset(config, stage), stage)
+    dataset = targets.dataset
+    clips = testing.clip_table(dataset, targets.truth, targets.labelled)
     begun = testing.begun_groups(directory / "finetune", stage.num_splits)
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
     speakers = list(clips["speaker_id"])
@@ -235,7 +247,7 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     size = testing.splits_at_once(config, dataset)
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
     sharding.wait_for_all()  # all processes have seen the same groups done
-    return Recognition(config, directory, dataset, clips, rule, groups)
+    return Recognition(config, directory, dataset, clips, targets.tasks, targets.rule, groups)
 
 
 def _model(config: Config) -> ModelConfig:

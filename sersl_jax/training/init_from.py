@@ -14,6 +14,7 @@ from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
+from sersl_jax.target_config import EMOTION
 from sersl_jax.training import checkpoint, export_folder
 
 
@@ -118,7 +119,8 @@ def _read_run(directory: Path, config: Config, method: str) -> Start:
         raise ValueError(f"{directory} is not trained to its end yet: run its command again first")
     _check_scope(str(directory), found.info["config"], config)
     names = found.info["names"]
-    if "emotion" in found.info["tasks"]:
+    reported = found.info["config"].get("finetune", {}).get("tasks") or [EMOTION]
+    if {*reported} & {*found.info["tasks"]}:
         return _start(found.params, f"{directory} ({', '.join(names)})", found.info)
     if len(names) > 1 and method not in names:
         raise ValueError(

@@ -13,7 +13,7 @@ from sersl_jax.config import Config, StageConfig
 from sersl_jax.datasets import preparation
 from sersl_jax.datasets.dataset import Dataset, join, read_dataset
 from sersl_jax.reports import label_card
-from sersl_jax.tasks import Task
+from sersl_jax.tasks import AnyTask
 from sersl_jax.training.input_pipeline import Resident, Storage, create_resident, create_storage
 from sersl_jax.training.normaliser import SpeakerStatistics
 
@@ -47,7 +47,7 @@ def _check_pitch_window(dataset: Dataset, wanted: float) -> None:
     if dataset.input_name == "llds" and measured != wanted:
         raise ValueError(
             f"dataset {dataset.name} has pitch_window={measured}, not config.data.pitch_window="
-            f"{wanted}: prepare it so in another --config.data.data_dir"
+            f"{wanted}: prepare it so in another data_dir"
         )
 
 
@@ -72,7 +72,7 @@ def create_inputs(
 def describe(
     config: Config,
     dataset: Dataset,
-    tasks: Sequence[Task],
+    tasks: Sequence[AnyTask],
     speakers: Sequence[Mapping[str, Sequence[str]]],
 ) -> dict[str, Any]:
     """What a user of the checkpoint needs beside parameters and normaliser.
@@ -81,7 +81,7 @@ def describe(
     """
     return {
         "config": dataclasses.asdict(config),
-        "tasks": {task.name: list(task.classes) for task in tasks},
+        "tasks": {task.name: task.stamp() for task in tasks},
         "dataset": {"name": dataset.name, **dataset.metadata},
         "speakers": list(speakers),
     }

@@ -209,8 +209,10 @@ def _rows(
             "learning_rate_scale", 1.0
         )
         for task, labels in training.dataset.labels.items():
+            if f"validation/accuracy_{task}" not in row:
+                continue
             share = _majority(labels[training.validation[member]])
-            if f"validation/accuracy_{task}" in row and share is not None:
+            if share is not None:
                 row[f"validation/majority_{task}"] = share
         rows.append(row)
     return rows

@@ -15,7 +15,7 @@ class MetricWriter:
     """One row per stage, member and epoch; only the first process writes."""
 
     def __init__(self, workdir: Path, stage: str, names: Sequence[str], epoch: int):
-        """Opens the files to append after `epoch`; later rows are of a run cut off, and dropped."""
+        """Opens the files; rows after `epoch`, left by a run that was cut off, are removed."""
         self._path = workdir / "metrics.jsonl"
         self._writes = jax.process_index() == 0
         if not self._writes:

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from sersl_jax.tasks import Task, class_numbers, known
+from sersl_jax.tasks import AnyTask
 
 Params = Any
 Inputs = Mapping[str, Any]  # `inputs`, `lengths`, `labels` {task: [batch]}, `mask` [batch]
@@ -25,8 +24,13 @@ class Objective(Protocol):
     """A loss that the training loop can minimise."""
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[AnyTask, ...]:
         """The tasks that have labels and logits; none for a contrastive objective."""
+        ...
+
+    @property
+    def main_tasks(self) -> tuple[AnyTask, ...]:
+        """Those by which an epoch is judged."""
         ...
 
     @property
@@ -52,9 +56,9 @@ class Objective(Protocol):
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics, Params]:
-        """Loss to differentiate, metrics, and parameters that are measured instead of learnt.
+        """The loss, metrics, and parameters that are set without a gradient.
 
-        The last are the next running statistics of batch normalisation, empty where there is none.
+        These are the next running statistics of batch normalisation; empty where there is none.
         `key=None` evaluates: no dropout, no sampling; there may be more metrics than in training.
         """
         ...
@@ -70,20 +74,27 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Multitask:
-    """Cross-entropies of all tasks, weighted and summed, not averaged (Sec. 4.3).
+    """Losses of all tasks, weighted and summed, not averaged (Sec. 4.3).
 
-    Serves pre-training (pretext tasks) and emotion recognition (one task) alike. A label of -1 is
-    unknown; `mask` is False on rows that only fill the batch.
+    Serves pre-training (pretext tasks) and fine-tuning alike. Unknown labels count nowhere; `mask`
+    is False on rows that only fill the batch. `helpers` name tasks that are learnt beside the
+    others: the loss by which an epoch is judged is without theirs.
     """
 
     model: nn.Module
-    tasks: tuple[Task, ...]
-    label_smoothing: float = 0.0  # in training alone
+    tasks: tuple[AnyTask, ...]
+    label_smoothing: float = 0.0  # of classes, in training alone
+    helpers: frozenset[str] = frozenset()
+
+    @property
+    def main_tasks(self) -> tuple[AnyTask, ...]:
+        """All but the helpers."""
+        return tuple(task for task in self.tasks if task.name not in self.helpers)
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Loss and accuracy of every task."""
-        return tuple(f"{what}_{t.name}" for t in self.tasks for what in ("loss", "accuracy"))
+        """Loss and accuracy of every task; of an attribute, loss and mean absolute error."""
+        return tuple(f"{what}_{t.name}" for t in self.tasks for what in t.metrics)
 
     def init(self, key: PRNGKeyArray, batch: Inputs) -> Params:
         """Fresh parameters."""
@@ -104,32 +115,21 @@ class Multitask:
         key: PRNGKeyArray | None,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Metrics, Params]:
-        """Mean over known labels within each task, then the weighted sum over tasks.
+        """Each task's loss over its known labels, then the weighted sum over tasks.
 
-        In training, classes weigh what `weights` says, if it does. In evaluation
-        `confusion_<task>` [classes, classes] counts labels (rows) and predictions.
+        In training, classes weigh what `weights` says, if it does. Metrics are named
+        `<metric>_<task>`; see the tasks' `measure`.
         """
         logits, measured = self._apply(params, batch, key)
+        smoothing = None if key is None else self.label_smoothing
         total, metrics = jnp.zeros(()), {}
         for task in self.tasks:
-            labels = batch["labels"][task.name]
-            scored = batch["mask"] & known(labels)
-            count = scored.sum(dtype=jnp.float32)
-            learnt = labels if key is None else task.smooth(labels, self.label_smoothing)
-            losses = task.losses(logits[task.name], learnt)
-            if key is not None and f"classes_{task.name}" in weights:
-                losses *= task.shares(labels) @ weights[f"classes_{task.name}"]
-            loss = losses.sum(where=scored)
-            predicted = task.probabilities(logits[task.name]).argmax(axis=1)
-            correct = predicted == class_numbers(labels)
-            total += weights[task.name] * loss / jnp.maximum(count, 1.0)
-            metrics[f"loss_{task.name}"] = (loss, count)
-            metrics[f"accuracy_{task.name}"] = (correct.sum(where=scored, dtype=jnp.float32), count)
-            if key is None:
-                number = len(task.classes)
-                cells = jax.nn.one_hot(class_numbers(labels) * number + predicted, number**2)
-                confusion = (cells * scored[:, None]).sum(axis=0).reshape(number, number)
-                metrics[f"confusion_{task.name}"] = (confusion, count)
+            classes = None if key is None else weights.get(f"classes_{task.name}")
+            loss, found = task.measure(
+                logits[task.name], batch["labels"][task.name], batch["mask"], smoothing, classes
+            )
+            total += weights[task.name] * loss
+            metrics |= {f"{what}_{task.name}": value for what, value in found.items()}
         return total, metrics, measured
 
     def _apply(
@@ -146,17 +146,16 @@ class Multitask:
         return None
 
     def scores(self, means: Means, weights: Weights) -> dict[str, Float[Array, ""]]:
-        """Exact means over the epoch (every example counts once); macro F1 from the confusion."""
-        found = {name: mean for name, mean in means.items() if not name.startswith("confusion_")}
-        losses = (weights[task.name] * means[f"loss_{task.name}"] for task in self.tasks)
-        found["loss"] = sum(losses, start=jnp.zeros(()))
+        """Exact numbers over the epoch (every example counts once); `loss` is without helpers'."""
+        found = {name: mean for name, mean in means.items() if name not in self._of_tasks}
         for task in self.tasks:
-            if f"confusion_{task.name}" in means:
-                found[f"macro_f1_{task.name}"] = macro_f1(means[f"confusion_{task.name}"])
+            names = {what: f"{what}_{task.name}" for what in (*task.metrics, task.table)}
+            own = task.scores({what: means[n] for what, n in names.items() if n in means})
+            found |= {f"{what}_{task.name}": value for what, value in own.items()}
+        losses = (weights[task.name] * found[f"loss_{task.name}"] for task in self.main_tasks)
+        found["loss"] = sum(losses, start=jnp.zeros(()))
         return found
 
-
-def macro_f1(confusion: Float[Array, "classes classes"]) -> Float[Array, ""]:
-    """Mean F1 of the classes; 0 for a class that neither occurs nor is predicted."""
-    sizes = confusion.sum(axis=0) + confusion.sum(axis=1)
-    return (2 * jnp.diagonal(confusion) / jnp.where(sizes == 0, 1, sizes)).mean()
+    @property
+    def _of_tasks(self) -> set[str]:
+        return {f"{what}_{t.name}" for t in self.tasks for what in (*t.metrics, t.table)}

@@ -50,6 +50,11 @@ class Wav2Vec2:
         return ()
 
     @property
+    def main_tasks(self) -> tuple[Task, ...]:
+        """None; an epoch is judged by the whole loss."""
+        return ()
+
+    @property
     def metrics(self) -> tuple[str, ...]:
         """Names of what `loss` measures."""
         losses = (f"loss_{name}" for name in WEIGHTS)

@@ -15,8 +15,8 @@ def create_optimizer(
     """The optimiser of `config.<stage>.optimizer`.
 
     Args:
-      config: of the stage.
-      num_steps: of the whole stage; `schedule="linear"` and `"cosine"` end there at 0.
+      config: the stage's `optimizer`.
+      num_steps: steps of the whole stage; linear and cosine schedules reach 0 at the last one.
       frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
     """
     rate = create_schedule(config, num_steps)

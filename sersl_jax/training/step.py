@@ -1,6 +1,6 @@
 """The parts of the training loop that are compiled: steps, evaluation, the end of an epoch.
 
-A member is one independent training (a split, an ablation). All arrays of the state have a leading
+A member is one independent training (a split, a method). All arrays of the state have a leading
 axis of members; one program trains them together, each with its own examples, normaliser, task
 weights, learning rate and best parameters.
 """
@@ -60,11 +60,11 @@ class Steps:
 
     Attributes:
       objective: what is minimised.
-      optimizer, plateau: of `optimizer.py`; `plateau` is None for other schedules.
+      optimizer, plateau: made by `optimizer.py`; `plateau` is None for other schedules.
       choice: how the best epoch is chosen.
-      clip: of z-normalised LLDs, 0 for none.
-      ema_decay: of the average of the parameters, 0 for none.
-      augment: of training batches.
+      clip: limit of z-normalised LLDs; 0: none.
+      ema_decay: decay of the averaged parameters; 0: no average.
+      augment: what is done to training batches.
       frozen: parameter paths whose running statistics stay as they are.
     """
 
@@ -119,7 +119,7 @@ class Steps:
             reduce = partial(_reduce, self.plateau)
             state = replace(state, plateau=jax.vmap(reduce)(state.plateau, validation["loss"]))
         state = replace(state, totals=jax.tree.map(jnp.zeros_like, state.totals))
-        value = self.choice.value(validation, self.objective.tasks)
+        value = self.choice.value(validation, self.objective.main_tasks)
         return state, keep_better(best, state.chosen, value, epoch, self.choice.patience), record
 
     def _create_state(self, params: Any) -> tuple[TrainState, Best]:

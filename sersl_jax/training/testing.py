@@ -11,13 +11,15 @@ import jax
 import numpy as np
 import pandas as pd
 import scipy.special
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from sersl_jax import files, sharding
 from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
-from sersl_jax.evaluation import baselines, calibration, results
+from sersl_jax.evaluation import attributes, baselines, calibration, results
 from sersl_jax.evaluation.splits import Split
+from sersl_jax.target_config import EMOTION
+from sersl_jax.tasks import Attribute, Task
 from sersl_jax.training.trainer import Trainer
 
 
@@ -66,9 +68,10 @@ def _write(path: Path, frame: pd.DataFrame) -> None:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """All columns as text, but probabilities as numbers."""
+    """All columns as text, but probabilities and predicted attributes as numbers."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return frame.astype({name: float for name in frame if str(name).startswith("p_")})
+    numbers = ("p_", attributes.PREFIX)
+    return frame.astype({name: float for name in frame if str(name).startswith(numbers)})
 
 
 def begun_groups(directory: Path, num_splits: int) -> list[tuple[int, int]]:
@@ -119,12 +122,40 @@ def member_names(splits: Sequence[Split], seeds: int) -> list[str]:
 def test(
     trainer: Trainer, params: Any, clips: pd.DataFrame, splits: Sequence[Split]
 ) -> tuple[pd.DataFrame, list[float]]:
-    """Calibrates each member on its validation clips, then scores each of its test clips once.
+    """Scores each member's test clips once.
 
     A split's probabilities are the mean over its members. Returns rows of `predictions.csv` and the
     members' temperatures.
     """
-    (task,) = trainer.training.objective.tasks
+    seeds = trainer.config.finetune.seeds
+    tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
+    main_tasks = trainer.training.objective.main_tasks
+    emotions = [task for task in main_tasks if isinstance(task, Task)]
+    if emotions:
+        frames, temperatures = _classify(trainer, params, clips, splits, emotions[0])
+    else:
+        pairs = zip(splits, tested[::seeds], strict=True)
+        frames = [_bare_rows(split, clips, examples) for split, examples in pairs]
+        temperatures = [1.0] * len(tested)
+    place = 3 + (2 + len(emotions[0].classes) if emotions else 0)
+    for task in main_tasks:
+        if isinstance(task, Attribute):
+            answers = trainer.logits(params, tested, task.name)
+            for number, frame in enumerate(frames):
+                logits = np.mean(answers[number * seeds : (number + 1) * seeds], axis=0)
+                frame.insert(place, attributes.PREFIX + task.name, task.values(logits))
+            place += 1
+    return pd.concat(frames, ignore_index=True), temperatures
+
+
+def _classify(
+    trainer: Trainer, params: Any, clips: pd.DataFrame, splits: Sequence[Split], task: Task
+) -> tuple[list[pd.DataFrame], list[float]]:
+    """Calibrates each member on its validation clips, then classifies its test clips.
+
+    A split's probabilities are the mean over its members. Returns every split's rows of
+    `predictions.csv` and every member's temperature.
+    """
     truth, seeds = clips.set_index("example")["label"], trainer.config.finetune.seeds
     tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
     chosen = trainer.training.validation
@@ -142,11 +173,11 @@ def test(
     for number, split in enumerate(splits):
         own = slice(number * seeds, (number + 1) * seeds)
         p = np.mean(found[own], axis=0)
-        frames.append(_rows(split, clips, tested[own][0], p, task.classes))
-    return pd.concat(frames, ignore_index=True), temperatures
+        frames.append(prediction_rows(split, clips, tested[own][0], p, task.classes))
+    return frames, temperatures
 
 
-def _rows(
+def prediction_rows(
     split: Split,
     clips: pd.DataFrame,
     examples: Int[np.ndarray, " clips"],
@@ -162,20 +193,38 @@ def _rows(
     return pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1)
 
 
+def _bare_rows(
+    split: Split, clips: pd.DataFrame, examples: Int[np.ndarray, " clips"]
+) -> pd.DataFrame:
+    """Rows without label and prediction."""
+    frame = clips.set_index("example").loc[examples].reset_index(drop=True)
+    frame.insert(0, "split", split.seed)
+    return frame.drop(columns=["label", "sha256"])
+
+
 def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndarray, "clips _"]:
     """A single logit as two, whose softmax gives the same probabilities."""
     return logits if logits.shape[1] > 1 else np.concatenate([0 * logits, logits], axis=1)
 
 
-def clip_table(dataset: Dataset, truth: Int[np.ndarray, " examples"]) -> pd.DataFrame:
-    """The clips with a label: its name, the speaker, what else is known, and the example."""
-    names = dataset.label_names["emotion"]
-    chosen = np.flatnonzero(truth >= 0)
+def clip_table(
+    dataset: Dataset,
+    truth: Int[np.ndarray, " examples"],
+    labelled: Bool[np.ndarray, " examples"] | None = None,
+) -> pd.DataFrame:
+    """The clips with a label: its name, the speaker, what else is known, and the example.
+
+    `labelled` says which clips those are, where there are labels beside the class; a class that is
+    unknown is then empty.
+    """
+    names = dataset.label_names[EMOTION]
+    chosen = np.flatnonzero(truth >= 0 if labelled is None else labelled)
     examples = dataset.examples.iloc[chosen].reset_index(drop=True)
-    attributes = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
+    facts = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
     votes = {} if dataset.votes is None else baselines.vote_columns(dataset.votes[chosen], names)
-    table = examples[["clip", "speaker_id"]].assign(label=np.array(names)[truth[chosen]])
-    return pd.concat([table, attributes], axis=1).assign(
+    labels = np.array([*names, ""])[truth[chosen]]  # -1 takes the last
+    table = examples[["clip", "speaker_id"]].assign(label=labels)
+    return pd.concat([table, facts], axis=1).assign(
         **votes, sha256=examples["sha256"], example=chosen
     )
 

@@ -68,7 +68,7 @@ def measure(given: argparse.Namespace, size: int) -> dict[str, list[float]]:
 
 def make_config(given: argparse.Namespace, start: str) -> Any:
     """`best`, with masks, mixup, and as many steps whatever the number of clips."""
-    config = methods.best("paper")
+    config: Any = methods.best("paper")
     data = {"dataset": given.dataset, "source": given.source, "init_from": start}
     config.finetune.update({**data, "num_splits": given.num_splits, "steps": given.steps})
     config.finetune.augment.update({"time_masks": 2, "llds_masks": 2, "mixup": 0.4})

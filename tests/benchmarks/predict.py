@@ -1,10 +1,11 @@
-"""Speed of using a run: `python -m tests.benchmarks.predict [--checkpoint=runs/ssl1]`.
+"""Speed of using a run: `python -m tests.benchmarks.predict [--checkpoint=runs/ssl1 --json=FILE]`.
 
 Start to first prediction, real-time factors of decoding, LLDs and network, 1,000 clips, a long file
 and its memory, and the live stream's latency. Without a run: the paper's network with random
 parameters, three members. Clips are CREMA-D's (`SERSL_SHARED_DATA`, ../shared/data), or made up.
 """
 
+import json
 import os
 import resource
 import subprocess
@@ -19,7 +20,7 @@ import soundfile
 from absl import app, flags
 
 import sersl_jax
-from sersl_jax import sharding
+from sersl_jax import methods, sharding
 from sersl_jax.features import audio
 from sersl_jax.inference import ensemble
 from sersl_jax.inference.recognizer import Recognizer
@@ -27,8 +28,9 @@ from tests import trained_run
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory.")
 _CLIPS = flags.DEFINE_integer("clips", 1000, "Clips that are predicted together.")
-_MINUTES = flags.DEFINE_float("minutes", 180.0, "Length of the long file.")
+_MINUTES = flags.DEFINE_float("minutes", 180.0, "Length of the long file; 0: none.")
 _MEMBERS = flags.DEFINE_integer("members", 3, "Members, without a run.")
+_JSON = flags.DEFINE_string("json", None, "Writes the figures here.")
 
 
 def main(_) -> None:
@@ -36,24 +38,29 @@ def main(_) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = _CHECKPOINT.value or _paper_run(Path(folder))
         clips = _find_clips(Path(folder))
-        _start_up(run, clips[0], folder)
+        figures = _start_up(run, clips[0], folder)
         jax.config.update("jax_compilation_cache_dir", f"{folder}/xla")
         recognizer = sersl_jax.load(run)
         print(f"{len(recognizer.members)} members, {jax.devices()[0].device_kind}")
         _parts(recognizer, clips[:128])
-        _many(recognizer, clips)
-        _live(recognizer)
-        _long(run, Path(folder))
+        figures |= _many(recognizer, clips) | _live(recognizer)
+        if _JSON.value:
+            Path(_JSON.value).write_text(json.dumps(figures, indent=1))
+        if _MINUTES.value:
+            _long(run, Path(folder))
 
 
-def _start_up(run: str, clip: Path, folder: str) -> None:
+def _start_up(run: str, clip: Path, folder: str) -> dict[str, float]:
     """A new process with an empty compilation cache, then with what that one left."""
     command = [sys.executable, "-m", "sersl_jax.predict", f"--checkpoint={run}", str(clip)]
     environment = os.environ | {"XDG_CACHE_HOME": f"{folder}/start"}
+    figures = {}
     for state in ("cold", "compiled before"):
         start = time.perf_counter()
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL)
+        figures[f"first prediction, {state}, s"] = time.perf_counter() - start
         print(f"start to first prediction, {state}: {time.perf_counter() - start:.1f} s")
+    return figures
 
 
 def _parts(recognizer: Recognizer, clips: list[Path]) -> None:
@@ -75,13 +82,15 @@ def _timed(name, function, waveforms):
     return found
 
 
-def _many(recognizer: Recognizer, clips: list[Path]) -> None:
+def _many(recognizer: Recognizer, clips: list[Path]) -> dict[str, float]:
     start = time.perf_counter()
     number = sum(1 for _ in recognizer.predict_all(clips))
-    print(f"{number} clips: {time.perf_counter() - start:.1f} s, {os.cpu_count()} cores")
+    seconds = time.perf_counter() - start
+    print(f"{number} clips: {seconds:.1f} s, {os.cpu_count()} cores")
+    return {f"{number} clips, {len(recognizer.members)} members, s": seconds}
 
 
-def _live(recognizer: Recognizer) -> None:
+def _live(recognizer: Recognizer) -> dict[str, float]:
     """Chunks of 100 ms; latency is the time that the chunk which completes a window takes."""
     sound = np.concatenate([trained_run.babble(5.0, seed) for seed in range(6)])
     stream, latencies = recognizer.stream(), []
@@ -93,6 +102,7 @@ def _live(recognizer: Recognizer) -> None:
     factor = len(sound) / audio.SAMPLE_RATE / (time.process_time() - start)
     median, worst = np.median(latencies[8:]), np.max(latencies[8:])
     print(f"stream: {1000 * median:.0f} ms median, {1000 * worst:.0f} ms worst, {factor:.1f}x")
+    return {"live: chunk to prediction, ms": 1000 * float(median)}
 
 
 def _long(run: str, folder: Path) -> None:

@@ -3,10 +3,11 @@
 Makes talking faces (no real data needed) and reports real-time factors: seconds of sound per
 second. Options: number of speakers (10 clips each, default 10), and `--source` and `--dataset` for
 a corpus of your own. `--flat` prepares two sizes, in processes of their own, and compares their
-memory.
+memory. `--json=FILE` writes the speed of the whole and stops there.
 """
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--flat", action="store_true")
+    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
@@ -37,14 +39,18 @@ def main() -> None:
         corpus = arguments.source or synthetic.write_pretext(
             root / "corpus", arguments.speakers, clips_per_speaker=10
         )
-        report_whole(arguments.dataset, corpus, root / "data", arguments.workers)
+        factor = report_whole(arguments.dataset, corpus, root / "data", arguments.workers)
+        if arguments.json:
+            name = f"prepare {arguments.dataset}, {10 * arguments.speakers} clips, x real time"
+            arguments.json.write_text(json.dumps({name: factor}))
+            return None
         kind, name = arguments.dataset.split("/")
         options = PretextOptions() if kind == "pretext" else SpeechOptions()
         report_stages(source.read_clips(kind, name, corpus, root, options, 40), options)
 
 
-def report_whole(dataset: str, corpus: Path, data_dir: Path, workers: int | None) -> None:
-    """First and second run of the same command."""
+def report_whole(dataset: str, corpus: Path, data_dir: Path, workers: int | None) -> float:
+    """First and second run of the same command; gives the first one's real-time factor."""
     start = time.perf_counter()
     builder = prepare(dataset, corpus, data_dir, workers=workers)
     first = time.perf_counter() - start
@@ -57,6 +63,7 @@ def report_whole(dataset: str, corpus: Path, data_dir: Path, workers: int | None
         f"{dataset}: {seconds / 3600:.2f} h in {first:.1f} s, {seconds / first:.0f}x real time; "
         f"again {second:.2f} s; peak memory {peak:.0f} MB"
     )
+    return seconds / first
 
 
 def report_stages(clips: list[Clip], options: SpeechOptions) -> None:

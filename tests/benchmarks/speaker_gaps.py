@@ -25,12 +25,12 @@ def main(run: str) -> None:
         "| test speakers | number | macro-F1 | accuracy (95 % over speakers) |\n|---|---|---|---|"
     )
     for name, chosen in groups.items():
-        print(line(name, rows[chosen]))
+        print(line(name, rows.loc[chosen]))
 
 
 def line(name: str, rows: pd.DataFrame) -> str:
     """One group's row of the table."""
-    right = (rows["label"] == rows["prediction"]).groupby(rows["speaker_id"]).mean()
+    right = np.array((rows["label"] == rows["prediction"]).groupby(rows["speaker_id"]).mean())
     drawn = np.random.default_rng(0).choice(right, (10_000, len(right))).mean(axis=1)
     low, high = 100 * np.percentile(drawn, [2.5, 97.5])
     f1 = 100 * float(f1_score(rows["label"], rows["prediction"], average="macro"))

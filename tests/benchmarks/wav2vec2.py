@@ -38,6 +38,7 @@ def parse() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("what", choices=("train", "speed"))
+    parser.add_argument("--json", type=Path, help="speed: writes the ratios here")
     parser.add_argument("--width", type=int, default=32, help="channels of the convolutions")
     parser.add_argument("--layers", type=int, default=1, help="in each of the two stacks")
     parser.add_argument("--dim", type=int, default=64, help="of the encoder")

@@ -57,6 +57,25 @@ def test_a_folder_without_media_is_refused(tmp_path, files, error):
         folder.clips(tmp_path)
 
 
+def test_columns_of_numbers_are_attributes(tmp_path):
+    create(tmp_path, "media/a.wav", "media/b.wav")
+    (tmp_path / "labels.csv").write_text(
+        "clip,label,arousal,take,sex,remark\na,anger,3.5,2,female,loud\nb,,1.25,,,7\n"
+    )
+    a, b = folder.clips(tmp_path)
+    assert a.attributes == {"arousal": "3.5", "take": "2", "sex": "female"}
+    assert (b.labels, b.attributes) == ({}, {"arousal": "1.25"})
+    assert folder.scales([a, b]) == {"arousal": (1.0, 4.0), "take": (2.0, 2.0)}
+
+
+def test_numbers_need_no_label_beside_them(tmp_path):
+    create(tmp_path, "media/a.wav")
+    (tmp_path / "labels.csv").write_text("clip,valence\na,-0.5\nlost,0.25\n")
+    clips = folder.clips(tmp_path)
+    assert [clip.attributes for clip in clips] == [{"valence": "-0.5"}, {"valence": "0.25"}]
+    assert not clips[1].media.exists()
+
+
 def test_a_table_without_its_column_is_refused(tmp_path):
     create(tmp_path, "media/a.wav")
     (tmp_path / "labels.csv").write_text("clip,emotion\na,anger\n")

@@ -33,6 +33,9 @@ def test_speech_has_every_class_and_other_speakers(tmp_path, pretext):
     root = synthetic.write_speech(tmp_path / "speech", num_speakers=2, clips_per_speaker=6)
     clips = synthetic.clips(root)
     assert {clip.labels["emotion"] for clip in clips} == {*synthetic.CLASSES}
+    ratings = {c.labels["emotion"]: c.attributes for c in clips}
+    assert float(ratings["anger"]["arousal"]) > float(ratings["sadness"]["arousal"])
+    assert float(ratings["happiness"]["valence"]) > float(ratings["anger"]["valence"])
     assert not {c.speaker_id for c in clips} & {c.speaker_id for c in synthetic.clips(pretext)}
 
 

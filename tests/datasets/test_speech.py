@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sersl_jax.datasets import ledger
+from sersl_jax.datasets.dataset import read_dataset
 from sersl_jax.datasets.preparation import prepare
 from sersl_jax.features import audio, llds
 from tests.datasets.examples import read_all
@@ -48,6 +49,20 @@ def test_clips_without_label_or_sound_land_in_the_ledger(utterances, tmp_path):
     )
     assert lines["ghost"].reason == "No such file or directory"
     assert len(read_all(builder)) == 11
+
+
+def test_a_folder_may_hold_numbers_alone(utterances, tmp_path):
+    (tmp_path / "media").symlink_to(utterances / "media")
+    (tmp_path / "labels.csv").write_text("clip,arousal\nsay000_00,3.5\nsay000_01,1\n")
+    prepare("speech/folder", tmp_path, tmp_path / "data")
+    found = read_dataset("speech/folder", str(tmp_path / "data"), "llds")
+    assert found.metadata["scales"] == {"arousal": [1.0, 4.0]}
+    assert found.label_names == {"emotion": ()}
+    assert found.labels["emotion"].tolist() == [-1, -1]
+    assert [json.loads(text) for text in found.examples["attributes"]] == [
+        {"arousal": "3.5"},
+        {"arousal": "1"},
+    ]
 
 
 def test_a_label_that_the_corpus_does_not_know_is_named(utterances, tmp_path):

@@ -98,7 +98,7 @@ def test_lines_without_votes_or_counts(runs):
 
 
 def test_crema_d_reference_lines(shared_data: Path):
-    """DESIGN 4.8: majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
+    """Majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
     clips = crema_d.clips(shared_data / "crema_d")
     names, classes = [clip.id for clip in clips], list(crema_d.CLASSES)
     votes = {

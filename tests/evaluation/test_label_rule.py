@@ -74,7 +74,7 @@ def test_misfits_are_named():
 
 
 def test_crema_d_counts_of_unique_votes(summary_table):
-    """DESIGN 4.6, which explains the paper's class counts (Sec. 4.1)."""
+    """The paper's class counts (Sec. 4.1)."""
     votes = as_votes(summary_table["MultiModalVote"])
     unique = label_rule.apply(votes, list(summary_table["FileName"]), "drop")
     counts = dict(zip(LETTERS, np.bincount(unique[unique >= 0]), strict=True))

@@ -50,6 +50,21 @@ def test_per_class_equals_scikit_learn(answer):
         np.testing.assert_allclose(mine, theirs, atol=1e-12)
 
 
+@given(answers(), st.integers(0, 2), st.integers(0, 2**32 - 1))
+def test_answers_beyond_the_classes_are_errors_as_in_scikit_learn(answer, more, seed):
+    labels, predictions, num_classes = answer
+    predictions = np.random.default_rng(seed).integers(0, num_classes + more, len(labels))
+    confusion = metrics.confusion_matrix(labels, predictions, num_classes, num_classes + more)
+    assert confusion.shape == (num_classes, num_classes + more)
+    reference = sklearn_metrics.precision_recall_fscore_support(
+        labels, predictions, labels=list(range(num_classes)), average="macro", zero_division=0
+    )
+    scores = metrics.scores(confusion)
+    ours = [scores[f"macro_{name}"] for name in ("precision", "recall", "f1")]
+    np.testing.assert_allclose(ours, reference[:3], atol=1e-12)
+    assert scores["micro_f1"] == pytest.approx(np.mean(labels == predictions))
+
+
 def test_many_confusions_at_once_equal_one_at_a_time():
     confusions = np.random.default_rng(0).integers(0, 9, (4, 3, 3))
     together = metrics.scores(confusions)

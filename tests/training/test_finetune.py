@@ -99,7 +99,7 @@ def test_reference_lines_that_an_older_run_lacks_are_added(tmp_path):
     split = Split(0, tuple(speakers[:4]), (speakers[4],), (speakers[5],))
     group = testing.Group([split], tmp_path, done=True)
     made = create(made_up.config())
-    recognition = finetune.Recognition(made, tmp_path, corpus, clips, {}, [group])
+    recognition = finetune.Recognition(made, tmp_path, corpus, clips, (made_up.TASK,), {}, [group])
     recognition.add_lines(group)
     lines = testing.read_baselines([group])
     assert list(lines) == ["svm", "svm_unweighted"]

@@ -17,6 +17,7 @@ import pytest
 
 from sersl_jax.config import create
 from sersl_jax.training import checkpoint, loop, preemption
+from sersl_jax.training.best import Best
 from sersl_jax.training.trainer import create_trainer
 from tests import made_up
 from tests.trained_run import trained_run
@@ -298,6 +299,15 @@ def test_a_checkpoint_of_other_data_is_not_gone_on_with(changed):
     training = replace(made_up.training((0,)), names=info["names"], info=info)
     with pytest.raises(ValueError, match=f"was started on another {changed}: "):
         checkpoints.restore(None, None, training)
+
+
+def test_a_training_of_another_version_is_not_gone_on_with():
+    directory = trained_run() / "pretrain"
+    info = checkpoint.read_model(directory).info
+    training = replace(made_up.training((0,)), names=info["names"], info=info)
+    best = Best({"other": np.zeros(2)}, np.zeros(1), np.zeros(1, np.int32))
+    with pytest.raises(ValueError, match=r"does not fit this program: another version"):
+        checkpoint.Checkpoints(directory).restore({"other": np.zeros(2)}, best, training)
 
 
 def test_transfer_misfit_names_the_keys():

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
+from sersl_jax import tasks
 from sersl_jax.config import create
-from sersl_jax.training import loop, objectives, pretrain
+from sersl_jax.training import loop, pretrain
 from tests import made_up
 
 EPOCHS, PATIENCE = 8, 2
@@ -97,7 +98,7 @@ def test_macro_f1_is_scikit_learns(absent):
     confusion = np.zeros((4, 4), np.float32)
     np.add.at(confusion, (labels, predicted), 1)
     expected = f1_score(labels, predicted, average="macro", labels=range(4), zero_division=0)
-    found = jax.jit(objectives.macro_f1)(confusion / 50)  # a share of examples does as well
+    found = jax.jit(tasks.macro_f1)(confusion / 50)  # a share of examples does as well
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

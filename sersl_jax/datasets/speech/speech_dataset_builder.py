@@ -36,6 +36,11 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
         found = {clip.labels["emotion"] for clip in self._clips if "emotion" in clip.labels}
         return fixed or tuple(sorted(found))
 
+    @functools.cached_property
+    def scales(self) -> dict[str, tuple[float, float]]:
+        """Ends of the scale of every attribute that is a number."""
+        return corpora.scales(corpora.get(self.builder_config_name or ""), self._clips)
+
     def _info(self) -> tfds.core.DatasetInfo:
         features: dict[str, Any] = {
             "llds": builder.tensor((None, llds.NUM_LLDS), np.float32),
@@ -54,7 +59,7 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
     def _check(self, measured: Measured) -> Measured:
         """A clip can be used that has one of the classes as its label or, without one, numbers."""
         label = measured.clip.labels.get("emotion")
-        numbers = not label and {*corpora.NUMBERS} & {*measured.clip.attributes}
+        numbers = not label and {*self.scales} & {*measured.clip.attributes}
         if label in self.classes or numbers or not measured.path:
             return measured
         reason = f"unknown label {label!r}" if label else "no label"
@@ -69,6 +74,7 @@ class Builder(builder.Builder, skip_registration=True):  # `tfds.load` reads fro
             "classes": list(names),
             "label_names": {"emotion": list(names)},
             "thresholds": {},
+            "scales": {name: list(ends) for name, ends in self.scales.items()},
             "class_balance": {"emotion": balance(emotion, self.classes)},
         }
         return {"emotion": emotion, "votes": votes}, metadata

@@ -1,0 +1,110 @@
+"""What each member of a trained run says of the clips of a prepared dataset."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from sersl_jax.datasets.dataset import Dataset
+from sersl_jax.evaluation import baselines
+from sersl_jax.evaluation.matching import Matched
+from sersl_jax.evaluation.splits import Split
+from sersl_jax.inference.ensemble import Ensemble
+from sersl_jax.inference.learnt import full_id
+from sersl_jax.inference.prefetch import chunks, map_ahead
+from sersl_jax.training.input_pipeline import INT16_SCALE
+from sersl_jax.training.normaliser import Normaliser, speaker_statistics
+from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.testing import clip_table
+
+_CHUNK = 128  # clips in memory, sorted by length and batched together
+_BLOCK = 10_000  # clips whose kernel with the training clips is in memory
+
+
+class Reader:
+    """A dataset's inputs as a run takes them; safe in threads."""
+
+    def __init__(self, ensemble: Ensemble, dataset: Dataset):
+        """Reads the dataset once where the run normalises a speaker's clips together."""
+        self.ensemble, self.dataset = ensemble, dataset
+        self.speakers: dict[str, Normaliser] = {}
+        if ensemble.scope == "speaker":
+            statistics = speaker_statistics(dataset)
+            self.speakers = {name: statistics.normaliser([name]) for name in statistics.count}
+
+    def read(self, example: int | np.integer) -> Float[np.ndarray, "time *dim"]:
+        """One example's LLDs or samples, normalised in the run's scope."""
+        x = self.dataset.read(example)
+        if x.dtype == np.int16:
+            x = x.astype(np.float32) / np.float32(INT16_SCALE)
+        speaker = self.speakers.get(self.dataset.speaker_ids[example])
+        return self.ensemble.normalise(x, speaker)
+
+
+def probabilities(
+    ensemble: Ensemble, dataset: Dataset, examples: Int[np.ndarray, " clips"]
+) -> Float[np.ndarray, "members clips classes"]:
+    """Every member's calibrated probabilities, as testing after training gives them.
+
+    Few inputs are in memory at a time.
+    """
+    members = [ensemble.select(name) for name in ensemble.names]
+    reader = Reader(ensemble, dataset)
+    found: list[Sequence[np.ndarray]] = []
+    with ThreadPoolExecutor(2) as pool, tqdm(total=len(examples), unit="clip", disable=None) as bar:
+        inputs = map_ahead(pool, reader.read, examples, _CHUNK)
+        for chunk in chunks(inputs, _CHUNK):
+            found.append([member.run(chunk)[0] for member in members])
+            bar.update(len(chunk))
+    return np.concatenate([np.stack(answers) for answers in found], axis=1)
+
+
+def svm_lines(
+    ensemble: Ensemble, trained: Dataset, target: Dataset, clips: pd.DataFrame, matched: Matched
+) -> dict[str, pd.DataFrame]:
+    """SVMs of each member's training speakers, tested on `clips`; rows of `predictions.csv`.
+
+    `trained` is the run's training data; classes that are left out are left out of it, too.
+    """
+    ruled, truth, _ = apply_label_rule(trained, ensemble.config.finetune.label)
+    own = clip_table(ruled, truth)
+    if matched.only_shared:
+        own = own.loc[own["label"].isin(matched.classes)].reset_index(drop=True)
+    learnt, tested = _labelled(trained, own), _labelled(target, clips)
+    known = functionals(Reader(ensemble, trained), np.asarray(own["example"]))
+    reader, splits = Reader(ensemble, target), _splits(ensemble, trained, tested)
+    parts = []
+    for block in chunks(range(len(clips)), _BLOCK):
+        table = pd.concat([learnt, tested.iloc[block]], ignore_index=True)
+        unknown = functionals(reader, clips["example"].to_numpy()[block])
+        parts.append(baselines.svm_predictions(np.concatenate([known, unknown]), table, splits))
+    return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _labelled(dataset: Dataset, clips: pd.DataFrame) -> pd.DataFrame:
+    """Clips under speakers' names that no other dataset has."""
+    ids = [full_id(dataset.name, speaker) for speaker in clips["speaker_id"]]
+    return pd.DataFrame({"clip": clips["clip"], "speaker_id": ids, "label": clips["label"]})
+
+
+def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[Split]:
+    """Each member's training and validation speakers, and all that are tested."""
+    people = tuple({*tested["speaker_id"]})
+    splits = []
+    for name, sides in zip(ensemble.names, ensemble.info["speakers"], strict=True):
+        train, validation = (
+            tuple(full_id(trained.name, speaker) for speaker in sides[side])
+            for side in ("train", "validation")
+        )
+        splits.append(Split(name, train, validation, people))
+    return splits
+
+
+def functionals(
+    reader: Reader, examples: Int[np.ndarray, " clips"]
+) -> Float[np.ndarray, "clips 520"]:
+    """The SVM's features of the clips, from LLDs that are normalised in the run's scope."""
+    return np.stack([baselines.functionals(reader.read(example)) for example in examples])
