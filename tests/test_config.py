@@ -175,6 +175,12 @@ def test_parameters_that_are_there_may_be_frozen(method, path, tmp_path):
     checks.check_finetune(create(config), tmp_path)
 
 
+def test_parameters_of_a_convolutional_embedding_may_be_frozen(tmp_path):
+    config = changed("finetune.freeze", ("embed/conv_0",), best.get_config())
+    config["finetune"]["init_from"] = "default"
+    checks.check_finetune(create(config), tmp_path)
+
+
 FREE = {
     "stages": ("finetune",),
     "profile": True,

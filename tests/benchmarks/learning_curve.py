@@ -67,10 +67,11 @@ def measure(given: argparse.Namespace, size: int) -> dict[str, list[float]]:
 
 
 def make_config(given: argparse.Namespace, start: str) -> Any:
-    """`best`, with as many steps whatever the number of clips."""
+    """`best`, with masks, mixup, and as many steps whatever the number of clips."""
     config: Any = methods.best("paper")
     data = {"dataset": given.dataset, "source": given.source, "init_from": start}
     config.finetune.update({**data, "num_splits": given.num_splits, "steps": given.steps})
+    config.finetune.augment.update({"time_masks": 2, "llds_masks": 2, "mixup": 0.4})
     config.data.update({"data_dir": str(given.out / "data"), "bucket": {"llds": 192}})
     return config
 
