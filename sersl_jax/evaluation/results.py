@@ -10,18 +10,16 @@ import pandas as pd
 
 from sersl_jax import files
 from sersl_jax.evaluation import attributes as attribute_scores
-from sersl_jax.evaluation import metrics, paper, setting
+from sersl_jax.evaluation import metrics
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
-HEADINGS = ("P", "R", "F1")
 LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
     "svm": "SVM, balanced",
     "svm_unweighted": "SVM, unweighted",
     "crowd": "Crowd that only heard it",
     "majority": "Majority class",
 }
-_WIDTH = 17  # of the first column
 
 
 def write(
@@ -179,40 +177,6 @@ def difference(base: Mapping[str, Any], config: Mapping[str, Any], at: str = "")
         elif old != new:
             changed[f"{at}{key}"] = [old, new]
     return changed
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """The text that `main` prints; with the paper's row where it has one."""
-    name = str(results["config"].get("name", "this run"))
-    number = len(results["splits"])
-    lines = [
-        f"{name}: protocol {results['protocol']}, {number} split{'s' * (number > 1)}; "
-        f"{setting.describe(results)}",
-        *(f"WARNING: {warning}" for warning in results["warnings"]),
-        *(f"note: {said}" for said in results.get("evaluated", {}).get("notes", ())),
-        *(_class_lines(results) if results["classes"] else []),
-        *attribute_scores.lines(results, _WIDTH),
-    ]
-    published = paper.figures(results, name)
-    lines += [_row("paper", published)] if published else []
-    return "\n".join([*lines, *filter(None, [paper.absence(results, name)])])
-
-
-def _class_lines(results: Mapping[str, Any]) -> list[str]:
-    return [
-        f"{'per cent':<{_WIDTH}}{'macro':^24}{'micro':^24}{'':>8}",
-        f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
-        _row("mean", results["mean"]),
-        _row("sd", results["sd"]),
-        *(_row(LINES.get(k) or k, line["mean"]) for k, line in results["baselines"].items()),
-    ]
-
-
-def _row(title: str, values: Mapping[str, float | None]) -> str:
-    cells = (values[metric] for metric in metrics.METRICS)
-    return f"{title:<{_WIDTH}}" + "".join(
-        f"{'-':>8}" if cell is None else f"{100 * cell:8.1f}" for cell in cells
-    )
 
 
 def _scored(confusion: np.ndarray) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from sersl_jax import files
-from sersl_jax.evaluation import results
 from sersl_jax.inference.cross_corpus import evaluate
 from sersl_jax.inference.target import DEFAULT, Model, Target, read_model
 from sersl_jax.reports import matrix as page
+from sersl_jax.reports import text
 from sersl_jax.reports.matrix import Cell
 
 
@@ -24,7 +24,7 @@ def run(checkpoints: Sequence[str], targets: Sequence[Target], out: str | None) 
     titles = _titles(models)
     if len(models) == len(targets) == 1:
         folder = Path(out or Path("runs", _folder(titles[0], targets[0])))
-        print(results.table(evaluate(models[0], targets[0], folder)))
+        print(text.table(evaluate(models[0], targets[0], folder)))
         print(f"written: {folder}/results.json, predictions.csv, report.html")
         return 0
     if not out:

@@ -63,8 +63,15 @@ def _create_waveform_embedding(config: ModelConfig, dtype: str) -> WaveformEmbed
     )
 
 
-def create_network(config: ModelConfig, tasks: Sequence[AnyTask], dtype: str) -> SerNet:
-    """The SER network with a head for every task."""
+def create_network(
+    config: ModelConfig, tasks: Sequence[AnyTask], dtype: str, frozen: Sequence[str] = ()
+) -> SerNet:
+    """The SER network with a head for every task.
+
+    Convolutions that are `frozen` (parameter paths) get no gradient, which saves their backward pass.
+    """
+    if "embed/extractor" in frozen:
+        config = replace(config, wav2vec2=replace(config.wav2vec2, gradient_scale=0.0))
     return SerNet(
         create_embedding(config, dtype),
         create_encoder(config, dtype),

@@ -16,12 +16,13 @@ import pandas as pd
 from jaxtyping import Int
 
 from sersl_jax import sharding
-from sersl_jax.config import Config, ModelConfig
+from sersl_jax.config import Config
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
+from sersl_jax.reports import text
 from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
@@ -71,7 +72,7 @@ def finetune(
 def _show(directory: Path) -> None:
     if jax.process_index() == 0 and not (directory / report.NAME).exists():
         report.write(directory)
-    print(results.table(json.loads((directory / "results.json").read_text())))
+    print(text.table(json.loads((directory / "results.json").read_text())))
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ class Recognition:
             num_splits=len(self.splits),
         )
         report.write(self.directory)
-        print(results.table(written))
+        print(text.table(written))
 
     def _training(self, splits: Sequence[Split]) -> Training:
         """A member a split and seed, with its own training speakers, normaliser and randomness."""
@@ -190,7 +191,7 @@ class Recognition:
             for t, v in zip(train, validation, strict=True)
         ]
         normalisers = [self.statistics.member(config.data.normalise, p["train"]) for p in people]
-        network = create_network(_model(config), self.tasks, config.dtype)
+        network = create_network(config.model, self.tasks, config.dtype, stage.freeze)
         names, weights = testing.member_names(splits, stage.seeds), stage.tasks | stage.helpers
         return Training(
             stage="finetune",
@@ -249,11 +250,3 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
     sharding.wait_for_all()  # all processes have seen the same groups done
     return Recognition(config, directory, dataset, clips, targets.tasks, targets.rule, groups)
-
-
-def _model(config: Config) -> ModelConfig:
-    """The network's fields; frozen convolutions get no gradient, to save their backward pass."""
-    model = config.model
-    if "embed/extractor" not in config.finetune.freeze:
-        return model
-    return replace(model, wav2vec2=replace(model.wav2vec2, gradient_scale=0.0))

@@ -10,6 +10,7 @@ from sersl_jax.evaluation import results
 from sersl_jax.evaluation.label_rule import LabelRule
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.protocol import Split
+from sersl_jax.reports import text
 
 
 def write_tiny(tmp_path, **columns):
@@ -58,48 +59,48 @@ def test_every_result_says_what_it_is(runs, corpus):
 
 
 def test_the_table_shows_the_papers_figures(runs):
-    text = results.table(json.loads((runs["ssl1"] / "results.json").read_text()))
-    assert "6 splits" in text
-    assert [line.split("  ")[0] for line in text.splitlines()[-3:-1]] == [
+    printed = text.table(json.loads((runs["ssl1"] / "results.json").read_text()))
+    assert "6 splits" in printed
+    assert [line.split("  ")[0] for line in printed.splitlines()[-3:-1]] == [
         "SVM, balanced", "SVM, unweighted",
     ]  # fmt: skip
-    paper_row = next(line for line in text.splitlines() if line.startswith("paper"))
+    paper_row = next(line for line in printed.splitlines() if line.startswith("paper"))
     assert paper_row.split()[1:] == ["59.7", "57.9", "57.0", "57.7", "57.7", "57.7", "57.9"]
 
 
 def test_the_papers_figures_stand_beside_its_own_corpus_alone(runs):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
     saved["config"]["finetune"]["dataset"] = "speech/folder"
-    assert not [line for line in results.table(saved).splitlines() if line.startswith("paper")]
+    assert not [line for line in text.table(saved).splitlines() if line.startswith("paper")]
 
 
 @pytest.mark.parametrize("source", ["multimodal", "voice"])
 def test_beside_another_label_a_line_says_where_the_papers_figures_are(runs, source):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
-    assert "left out" not in results.table(saved)
+    assert "left out" not in text.table(saved)
     saved["label_rule"] = LabelRule(source).stamp()
-    lines = results.table(saved).splitlines()
+    lines = text.table(saved).splitlines()
     assert not [line for line in lines if line.startswith("paper")]
     assert lines[-1].startswith("the paper's figures are left out: they belong to the intended")
     assert lines[-1].endswith(f"this is the {source} label")
     saved["config"]["name"] = "mine"
-    assert "left out" not in results.table(saved)
+    assert "left out" not in text.table(saved)
 
 
 def test_the_scope_of_normalisation_is_stamped(runs):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
-    assert "LLDs z-normalised by the training speakers" in results.table(saved)
+    assert "LLDs z-normalised by the training speakers" in text.table(saved)
     saved["config"]["data"] = {"normalise": "speaker"}
-    assert "LLDs z-normalised by each speaker's own clips" in results.table(saved)
+    assert "LLDs z-normalised by each speaker's own clips" in text.table(saved)
     saved["config"]["model"]["embed"] = "waveform"
-    assert "LLDs" not in results.table(saved)
+    assert "LLDs" not in text.table(saved)
 
 
 def test_one_split_has_no_sd_and_the_table_says_so(tmp_path):
     written = write_tiny(tmp_path)
     assert written["sd"]["macro_f1"] is None
     assert json.loads((tmp_path / "results.json").read_text()) == written
-    sd_row = next(line for line in results.table(written).splitlines() if line.startswith("sd"))
+    sd_row = next(line for line in text.table(written).splitlines() if line.startswith("sd"))
     assert sd_row.split()[1:] == ["-"] * 7
 
 
