@@ -68,7 +68,7 @@ def create_network(
 ) -> SerNet:
     """The SER network with a head for every task.
 
-    Convolutions that are `frozen` (parameter paths) get no gradient, which saves their backward pass.
+    Waveform convolutions among the `frozen` parameter paths get no backward pass.
     """
     if "embed/extractor" in frozen:
         config = replace(config, wav2vec2=replace(config.wav2vec2, gradient_scale=0.0))

@@ -34,7 +34,7 @@ def _class_lines(results: Mapping[str, Any]) -> list[str]:
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
-        *(_row(LINES.get(k, k), line["mean"]) for k, line in results["baselines"].items()),
+        *(_row(str(LINES.get(k, k)), line["mean"]) for k, line in results["baselines"].items()),
     ]
 
 

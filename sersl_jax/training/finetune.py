@@ -182,10 +182,8 @@ class Recognition:
         """A member a split and seed, with its own training speakers, normaliser and randomness."""
         config, stage = self.config, self.config.finetune
         members = [split for split in splits for _ in range(stage.seeds)]
-        train, validation = (
-            [testing.examples_of(self.clips, split, side) for split in members]
-            for side in ("train", "validation")
-        )
+        train = [testing.examples_of(self.clips, split, "train") for split in members]
+        validation = [testing.examples_of(self.clips, split, "validation") for split in members]
         people = [
             {"train": self._speakers(t), "validation": self._speakers(v)}
             for t, v in zip(train, validation, strict=True)
