@@ -267,7 +267,7 @@ def test_every_config_is_a_diff_of_the_defaults(row, argument):
     config = row.get_config(argument)
     known = methods.defaults(argument).to_dict()
     given = config.to_dict()
-    given["pretrain"]["members"] = {}
+    given["pretrain"]["members"] = given["finetune"]["helpers"] = {}
     assert same_keys(known, given)
     assert config.name == row.__name__.split(".")[-1]
 
