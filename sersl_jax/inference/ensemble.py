@@ -56,12 +56,12 @@ class Ensemble:
     @property
     def labels(self) -> tuple[str, ...]:
         """The classes, in the order of probabilities; none where attributes alone were learnt."""
-        return tuple(c for t in _main_tasks(self.info) if isinstance(t, Task) for c in t.classes)
+        return tuple(c for t in main_tasks(self.info) if isinstance(t, Task) for c in t.classes)
 
     @property
     def attributes(self) -> dict[str, tuple[float, float]]:
         """The attributes that are predicted (arousal ...) and the ends of their scales."""
-        found = (task for task in _main_tasks(self.info) if isinstance(task, Attribute))
+        found = (task for task in main_tasks(self.info) if isinstance(task, Attribute))
         return {task.name: (task.low, task.high) for task in found}
 
     @property
@@ -166,7 +166,7 @@ def _rows(units: int, available: int) -> int:
     return 1 if available == 1 else min(MAX_ROWS, max(_MAX_UNITS // units, 1))
 
 
-def _main_tasks(info: Mapping[str, Any]) -> list[AnyTask]:
+def main_tasks(info: Mapping[str, Any]) -> list[AnyTask]:
     """What a checkpoint predicts, as its training reported it: no helpers."""
     named = info["config"].get("finetune", {}).get("tasks") or [EMOTION]
     order = sorted(named, key=lambda name: (name != EMOTION, name))
@@ -181,7 +181,7 @@ def create_forward(info: Mapping[str, Any]) -> Forward:
     each attribute's value in the corpus's scale.
     """
     config = configuration.create(info["config"])
-    learnt = _main_tasks(info)
+    learnt = main_tasks(info)
     network = create_network(config.model, learnt, config.dtype)
     clip = config.data.normaliser_clip
 

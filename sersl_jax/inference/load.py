@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
 from sersl_jax.inference import exported
-from sersl_jax.inference.ensemble import Ensemble, create_ensemble
+from sersl_jax.inference.ensemble import Ensemble, create_ensemble, main_tasks
 from sersl_jax.inference.recognizer import Recognizer
 from sersl_jax.training import checkpoint, export_folder
 from sersl_jax.training.export_folder import DEFAULT
@@ -36,7 +37,7 @@ def read_run(path: str | Path) -> Ensemble:
         for group in groups
     ]
     trees = [
-        {"params": c.params, "mean": c.mean, "std": c.std, "temperature": t}
+        {"params": _used(c), "mean": c.mean, "std": c.std, "temperature": t}
         for c, t in zip(loaded, temperatures, strict=True)
     ]
     weights = jax.tree.map(lambda *leaves: np.concatenate(leaves), *trees)
@@ -45,6 +46,12 @@ def read_run(path: str | Path) -> Ensemble:
     clips = sorted({clip for c in loaded for clip in c.info.get("clips", ())})
     info = {**loaded[0].info, "names": names, "speakers": speakers, "clips": clips}
     return create_ensemble(weights, names, info)
+
+
+def _used(found: checkpoint.Checkpoint) -> dict[str, Any]:
+    """The parameters without the heads of helper tasks, which predict nothing."""
+    heads = {f"head_{task.name}" for task in main_tasks(found.info)}
+    return {k: v for k, v in found.params.items() if k in heads or not k.startswith("head_")}
 
 
 def _groups(path: Path) -> list[Path]:
