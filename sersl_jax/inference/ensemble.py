@@ -17,10 +17,10 @@ from jaxtyping import Array, Float, Int, Num
 from sersl_jax import config as configuration
 from sersl_jax import sharding, tasks
 from sersl_jax.config import Config
+from sersl_jax.config.target import EMOTION
 from sersl_jax.features import llds
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.models.build import create_network
-from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import AnyTask, Attribute, Task
 from sersl_jax.training.normaliser import Normaliser, from_frames
 

@@ -10,13 +10,13 @@ from typing import Any
 import pandas as pd
 
 from sersl_jax import corpora, datasets
+from sersl_jax.config.target import EMOTION, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, matching
 from sersl_jax.evaluation.matching import Matched
 from sersl_jax.inference import learnt
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.load import load
-from sersl_jax.target_config import EMOTION, LabelConfig
 from sersl_jax.training import testing
 from sersl_jax.training.inputs import open_dataset
 from sersl_jax.training.targets import apply_label_rule

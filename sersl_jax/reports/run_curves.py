@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from sersl_jax.config.target import EMOTION
 from sersl_jax.reports import charts, html
-from sersl_jax.target_config import EMOTION
 
 STAGES = {"pretrain": "Pre-training", "finetune": "Fine-tuning"}
 _ACCURACY = re.compile("validation/accuracy_(.+)")

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 
 from sersl_jax import corpora, datasets
 from sersl_jax.config import Config
+from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import read_dataset
 from sersl_jax.evaluation import protocol
 from sersl_jax.models.build import create_network
-from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import Task
 from sersl_jax.training import optimizer
 from sersl_jax.training.pretrain import check_members

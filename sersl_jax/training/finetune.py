@@ -17,13 +17,13 @@ from jaxtyping import Int
 
 from sersl_jax import sharding
 from sersl_jax.config import Config
+from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines, protocol, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.models.build import create_network
 from sersl_jax.reports import run as report
 from sersl_jax.reports import text
-from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import AnyTask
 from sersl_jax.training import testing
 from sersl_jax.training.class_weights import class_weights

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Int
 
 from sersl_jax.config import Config
+from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
-from sersl_jax.target_config import EMOTION
 from sersl_jax.training import checkpoint, export_folder
 
 

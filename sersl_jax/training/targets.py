@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Int, Num
 
 from sersl_jax import corpora
 from sersl_jax.config import FinetuneConfig
+from sersl_jax.config.target import EMOTION, INTENDED, VOTES, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import label_rule
 from sersl_jax.evaluation.label_rule import ATTRIBUTES, LabelRule, create_labels, soft_targets
-from sersl_jax.target_config import EMOTION, INTENDED, VOTES, LabelConfig
 from sersl_jax.tasks import AnyTask, Attribute, Task
 
 Labels = Num[np.ndarray, "examples *classes"]

@@ -15,10 +15,10 @@ from jaxtyping import Bool, Float, Int
 
 from sersl_jax import files, sharding
 from sersl_jax.config import Config
+from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import attributes, baselines, calibration, results
 from sersl_jax.evaluation.splits import Split
-from sersl_jax.target_config import EMOTION
 from sersl_jax.tasks import Attribute, Task
 from sersl_jax.training.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""The network's fields, and the kinds of values that all fields are made of; see `config.py`."""
+"""The network's fields, and the kinds of values of all fields; see `sersl_jax.config`."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar

@@ -1,10 +1,10 @@
-"""What fine-tuning learns: names of tasks, and the fields of the label; see `config.py`."""
+"""What fine-tuning learns: names of tasks, and the fields of the label; see `sersl_jax.config`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from sersl_jax.model_config import Checked
+from sersl_jax.config.model import Checked
 
 EMOTION = "emotion"  # the task of a speech corpus's own classes
 INTENDED = "intended"  # a helper: the acted emotion, where `label.source` is another

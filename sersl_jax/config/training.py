@@ -1,9 +1,9 @@
-"""How parameters are updated and training batches augmented; see `config.py`."""
+"""How parameters are updated and training batches augmented; see `sersl_jax.config`."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from sersl_jax.model_config import Checked, Count, Natural, NotNegative, Positive, Rate, Share
+from sersl_jax.config.model import Checked, Count, Natural, NotNegative, Positive, Rate, Share
 
 
 @dataclass(frozen=True)

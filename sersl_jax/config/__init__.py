@@ -11,7 +11,7 @@ from typing import Any, Literal, get_type_hints
 from ml_collections import ConfigDict
 from pydantic import TypeAdapter, ValidationError
 
-from sersl_jax.model_config import (
+from sersl_jax.config.model import (
     Checked,
     Count,
     Free,
@@ -22,8 +22,8 @@ from sersl_jax.model_config import (
     Rate,
     Share,
 )
-from sersl_jax.target_config import EMOTION, LabelConfig, check_tasks
-from sersl_jax.training_config import AugmentConfig, OptimizerConfig
+from sersl_jax.config.target import EMOTION, LabelConfig, check_tasks
+from sersl_jax.config.training import AugmentConfig, OptimizerConfig
 
 PROTOCOLS = ("paper", "emosuperb", "hicmae", "leave_one_speaker_out", "corpus")
 
