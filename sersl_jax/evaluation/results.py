@@ -44,33 +44,25 @@ def write(
 
     Args:
         workdir: the run directory.
-        predictions: one row per split and test clip, columns as `COLUMNS`, then `p_<class>` in
-            class order, `predicted_<attribute>`, then any others (`sex`, `arousal`, `votes_voice`
-            ...). Classes are names. Without classes there is no `label` and no `prediction`.
+        predictions: one row per split and test clip: `COLUMNS` (the last two where there are
+            classes), `p_<class>` in class order, `predicted_<attribute>`, then any others.
         splits: what was trained; a row's `split` is its split's seed.
-        config: everything the run was told; `config["name"]` is the method's name.
-        protocol: the protocol's name.
-        label_rule: `LabelRule.stamp()`.
+        config, protocol, label_rule: what the run was told; `LabelRule.stamp()`.
         environment: versions, device, seconds since the last start (a resumed run had others).
-        corpus: `clip`, `speaker_id`, `label` of all clips with a label: counts n per class and
-            side, and proves that each test clip was scored once.
+        corpus: `clip`, `speaker_id`, `label` of all labelled clips, to count and check them.
         classes: class names, where there are no `p_<class>` columns; empty: attributes alone.
         warnings: stamped on every output of the run (speaker overlap).
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
-        evaluated: of a test on another corpus, what `evaluate` did (`Matched.stamp`): `answers`
-            are the columns of the confusions.
+        evaluated: `Matched.stamp` of a test on another corpus.
         attributes: of each attribute that was learnt, its scale and loss.
 
-    Returns:
-        What `results.json` holds.
+    Returns what `results.json` holds.
     """
     names = class_names(predictions, classes)
-    _check_rows(predictions, splits, names, corpus)
     answers = list(evaluated["answers"]) if evaluated else names
-    tables = confusions(predictions, names, answers) if names else {}
-    scored = [_split_entry(split, tables.get(str(split.seed)), names, corpus) for split in splits]
+    scored = _score_splits(predictions, splits, names, answers, corpus)
     if attributes:
         attribute_scores.add(scored, predictions)
     results = {
@@ -177,6 +169,18 @@ def difference(base: Mapping[str, Any], config: Mapping[str, Any], at: str = "")
         elif old != new:
             changed[f"{at}{key}"] = [old, new]
     return changed
+
+
+def _score_splits(
+    predictions: pd.DataFrame,
+    splits: Sequence[Split],
+    classes: Sequence[str],
+    answers: Sequence[str],
+    corpus: pd.DataFrame | None,
+) -> list[dict[str, Any]]:
+    _check_rows(predictions, splits, classes, corpus)
+    tables = confusions(predictions, classes, answers) if classes else {}
+    return [_split_entry(s, tables.get(str(s.seed)), classes, corpus) for s in splits]
 
 
 def _scored(confusion: np.ndarray) -> dict[str, Any]:
