@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-COMMANDS = ("main", "prepare", "predict", "compare", "report", "serve", "export")
+COMMANDS = ("main", "prepare", "predict", "evaluate", "compare", "report", "serve", "export")
 BASE = ["--width=512", "--layers=6", "--dim=768", "--heads=12", "--batch=1"]  # wav2vec 2.0's sizes
 Figures = dict[str, float]
 
