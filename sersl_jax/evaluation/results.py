@@ -60,28 +60,45 @@ def write(
 
     Returns what `results.json` holds.
     """
-    names = class_names(predictions, classes)
-    answers = list(evaluated["answers"]) if evaluated else names
-    scored = _score_splits(predictions, splits, names, answers, corpus)
-    if attributes:
-        attribute_scores.add(scored, predictions)
     results = {
         "config": dict(config),
         "config_diff": {} if base_config is None else difference(base_config, config),
         "protocol": protocol,
         "num_splits": num_splits or len(splits),
         "label_rule": dict(label_rule),
-        "classes": names,
-        **({"attributes": dict(attributes)} if attributes else {}),
-        "splits": scored,
-        **summary([entry["metrics"] for entry in scored]),
-        "baselines": {n: score(rows, names, answers) for n, rows in (baselines or {}).items()},
+        **_scores(predictions, splits, classes, corpus, baselines or {}, evaluated, attributes),
         "environment": dict(environment),
         "warnings": list(warnings),
-        **({"evaluated": dict(evaluated)} if evaluated else {}),
     }
     _write_files(Path(workdir), predictions, results)
     return results
+
+
+def _scores(
+    predictions: pd.DataFrame,
+    splits: Sequence[Split],
+    classes: Sequence[str] | None,
+    corpus: pd.DataFrame | None,
+    baselines: Mapping[str, pd.DataFrame],
+    evaluated: Mapping[str, Any] | None,
+    attributes: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """The part of `results.json` that predictions give, stamped with what was predicted."""
+    names = class_names(predictions, classes)
+    _check_rows(predictions, splits, names, corpus)
+    answers = list(evaluated["answers"]) if evaluated else names
+    tables = confusions(predictions, names, answers) if names else {}
+    entries = [_split_entry(s, tables.get(str(s.seed)), names, corpus) for s in splits]
+    if attributes:
+        attribute_scores.add(entries, predictions)
+    stamps = {"attributes": attributes, "evaluated": evaluated}
+    return {
+        "classes": names,
+        "splits": entries,
+        **summary([entry["metrics"] for entry in entries]),
+        "baselines": {name: score(rows, names, answers) for name, rows in baselines.items()},
+        **{name: dict(stamp) for name, stamp in stamps.items() if stamp},
+    }
 
 
 def _write_files(workdir: Path, predictions: pd.DataFrame, results: Mapping[str, Any]) -> None:
@@ -169,18 +186,6 @@ def difference(base: Mapping[str, Any], config: Mapping[str, Any], at: str = "")
         elif old != new:
             changed[f"{at}{key}"] = [old, new]
     return changed
-
-
-def _score_splits(
-    predictions: pd.DataFrame,
-    splits: Sequence[Split],
-    classes: Sequence[str],
-    answers: Sequence[str],
-    corpus: pd.DataFrame | None,
-) -> list[dict[str, Any]]:
-    _check_rows(predictions, splits, classes, corpus)
-    tables = confusions(predictions, classes, answers) if classes else {}
-    return [_split_entry(s, tables.get(str(s.seed)), classes, corpus) for s in splits]
 
 
 def _scored(confusion: np.ndarray) -> dict[str, Any]:
