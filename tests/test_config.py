@@ -95,6 +95,13 @@ def test_an_epoch_is_chosen_by_a_metric_that_a_task_has(select, task):
     assert create(config).finetune.select == select
 
 
+def test_class_weights_need_classes():
+    config = changed("finetune.tasks", {"arousal": 1.0})
+    config["finetune"]["class_weights"] = "balanced"
+    with pytest.raises(ValueError, match="class_weights='balanced' needs 'emotion' among"):
+        create(config)
+
+
 def test_all_wrong_fields_are_named_at_once():
     config = changed("finetune.epochs", 0)
     config["model"]["pooling"] = "max"

@@ -121,6 +121,11 @@ class FinetuneConfig(StageConfig):
     def __post_init__(self):
         """Refuses tasks that are none, and to choose epochs by a metric that no task has."""
         check_tasks(self.tasks, self.helpers, self.select)
+        if self.class_weights != "none" and EMOTION not in self.tasks:
+            raise ValueError(
+                f"config.finetune.class_weights={self.class_weights!r} needs 'emotion' among "
+                "config.finetune.tasks: attributes have no classes"
+            )
 
 
 @dataclass(frozen=True)

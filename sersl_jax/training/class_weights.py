@@ -9,7 +9,7 @@ from jaxtyping import Float, Num
 def class_weights(
     labels: Num[np.ndarray, "examples *classes"],
     number: int,
-    kind: Literal["none", "balanced", "sqrt"],
+    kind: Literal["balanced", "sqrt"],
 ) -> Float[np.ndarray, " classes"]:
     """A weight for each of `number` classes; their mean over the examples is 1.
 
@@ -19,8 +19,6 @@ def class_weights(
       kind: `balanced` is inversely proportional to the class's number of examples, `sqrt` to its
         square root.
     """
-    if kind == "none":
-        return np.ones(number, np.float32)
     if labels.ndim == 1:
         counts = np.bincount(labels[labels >= 0], minlength=number).astype(np.float64)
     else:

@@ -218,7 +218,7 @@ class Recognition:
     def _class_weights(self, train: Sequence[Int[np.ndarray, " _"]]) -> dict[str, np.ndarray]:
         """Each member's, from its training clips; none where classes weigh the same."""
         kind, number = self.config.finetune.class_weights, len(self.dataset.label_names[EMOTION])
-        if kind == "none" or EMOTION not in self.config.finetune.tasks:
+        if kind == "none":
             return {}
         labels = self.dataset.labels[EMOTION]
         weights = [class_weights(labels[examples], number, kind) for examples in train]

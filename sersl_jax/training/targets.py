@@ -138,9 +138,8 @@ def _fact(name: str, values: Sequence[str]) -> tuple[Task, Int[np.ndarray, " exa
     """A task whose classes are the values that occur, sorted; an empty one is unknown."""
     classes = sorted({*values} - {""})
     if len(classes) < 2:
-        raise ValueError(
-            f"config.finetune.helpers names {name!r}, which is {classes[0]} everywhere"
-        )
+        only = classes[0] if classes else "unknown"
+        raise ValueError(f"config.finetune.helpers names {name!r}, which is {only} everywhere")
     numbers = {value: number for number, value in enumerate(classes)}
     return Task(name, tuple(classes)), np.array([numbers.get(v, -1) for v in values], np.int32)
 

@@ -27,7 +27,12 @@ def corpus(**changes):
     votes[::2, VOTES.index("voice"), 0] += 1
     votes[0] = 0
     facts = [
-        {"sex": "male" if i % 2 else "female", "arousal": f"{1.5 + i % 3}", "planet": "earth"}
+        {
+            "sex": "male" if i % 2 else "female",
+            "arousal": f"{1.5 + i % 3}",
+            "planet": "earth",
+            "void": "",
+        }
         for i in range(number)
     ]
     facts[1] = {}
@@ -73,6 +78,7 @@ def test_without_helpers_everything_is_as_before():
         ("sexx", "'sexx', which speech/made_up does not know: take some of votes_voice, intended,"),
         ("votes_face", "'votes_face', which speech/made_up does not know: .* sex, arousal"),
         ("planet", "'planet', which is earth everywhere"),
+        ("void", "'void', which is unknown everywhere"),
     ],
 )
 def test_a_helper_that_the_corpus_does_not_know_is_named(name, said):
