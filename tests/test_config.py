@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from configs import best, ssl1, wav2vec2
-from sersl_jax import methods
+from sersl_jax import datasets, methods
 from sersl_jax.config import Config, create, locked
 from sersl_jax.training import checks, experiment
 from tests.trained_run import trained_run
@@ -165,6 +165,30 @@ def test_parameters_of_a_convolutional_embedding_may_be_frozen(tmp_path):
     config = changed("finetune.freeze", ("embed/conv_0",), best.get_config())
     config["finetune"]["init_from"] = "default"
     checks.check_finetune(create(config), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "read"),
+    [
+        ({"dataset": "speech/emodb"}, True),
+        ({"dataset": "speech/emodb", "source": "."}, False),
+        ({"dataset": "speech/synthetic"}, False),
+    ],
+)
+def test_tasks_are_checked_on_no_dataset_that_will_be_prepared_anew(
+    fields, read, tmp_path, monkeypatch
+):
+    """What lies there may be of an older version, which does not know them."""
+    config = best.get_config()
+    config.finetune.helpers = {"sex": 1.0}
+    config.finetune.update(fields)
+    asked = []
+    monkeypatch.setattr(datasets, "find", lambda *_: tmp_path)
+    monkeypatch.setattr(datasets, "folder", lambda *_: tmp_path)
+    monkeypatch.setattr(checks, "read_dataset", lambda *given: asked.append(given))
+    monkeypatch.setattr(checks, "create_targets", lambda *_: None)
+    checks.check_finetune(create(config), tmp_path)
+    assert bool(asked) == read
 
 
 FREE = {

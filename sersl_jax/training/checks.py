@@ -61,10 +61,16 @@ def _check_dataset(config: Config, name: str) -> None:
 
 
 def _check_tasks(config: Config) -> None:
-    """The datasets that are prepared already know what tasks and helpers name."""
+    """The datasets that are prepared already know what tasks and helpers name.
+
+    One that this command prepares itself may be there in an older version, and is checked later.
+    """
     stage, data_dir = config.finetune, config.data.data_dir or None
+    if stage.source:
+        return
     for name in map(str.strip, stage.dataset.split(",")):
-        if datasets.find(name, data_dir) is not None:
+        own = datasets.parse_name(name)[1] == "synthetic"
+        if not own and datasets.find(name, data_dir) is not None:
             dataset = read_dataset(name, data_dir, config.model.input_name)
             create_targets(dataset, stage)
 

@@ -54,7 +54,8 @@ def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
             continue
         if name not in scales or name not in facts:
             known = [EMOTION] if dataset.label_names[EMOTION] else []
-            raise ValueError(_unknown("tasks", name, dataset, [*known, *scales]))
+            known += [attribute for attribute in scales if attribute in facts]
+            raise ValueError(_unknown("tasks", name, dataset, known))
         task, labels[name] = _attribute(name, facts[name], scales[name], stage.attribute_loss)
         tasks.append(task)
     marks = [truth >= 0] if EMOTION in labels else [~np.isnan(v) for v in labels.values()]

@@ -139,13 +139,15 @@ def test_attributes_alone_may_be_what_is_learnt():
 @pytest.mark.parametrize(
     ("scales", "said"),
     [
-        ({}, "tasks names 'arousal', which speech/made_up does not know: take some of emotion$"),
-        ({"valence": [1.0, 5.0]}, "names 'arousal', .* take some of emotion, valence"),
+        ({}, "tasks names 'valence', which speech/made_up does not know: take some of emotion$"),
+        ({"arousal": [1.0, 5.0]}, "names 'valence', .* take some of emotion, arousal$"),
+        # A scale alone is none of a clip's values, and is not offered.
+        ({"valence": [1.0, 5.0]}, "names 'valence', .* take some of emotion$"),
     ],
 )
 def test_a_corpus_without_the_attribute_says_so_in_a_line(scales, said):
     with pytest.raises(ValueError, match=said):
-        create_targets(corpus(metadata={"scales": scales}), stage(tasks={"arousal": 1.0}))
+        create_targets(corpus(metadata={"scales": scales}), stage(tasks={"valence": 1.0}))
 
 
 def test_joined_datasets_share_the_scale():
