@@ -58,6 +58,9 @@ class ConvConfig(Checked):
     stride: Count = 4  # frames that are averaged into one
     center: bool = True  # subtracts each clip's own mean: less of the microphone is left
     kernels: tuple[Count, ...] = (5, 3, 3)  # averaged frames
+    # voice: pitch, its quality, zero crossings and MFCCs alone, which depend least on microphones
+    descriptors: Literal["all", "voice"] = "all"
+    loudest: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of a clip's frames that are read
 
 
 @dataclass(frozen=True)

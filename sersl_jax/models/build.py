@@ -45,8 +45,8 @@ def create_embedding(
     if config.embed == "conv":
         chosen = config.conv
         return ConvEmbedding(
-            config.dim, chosen.kernels, chosen.stride, chosen.center, config.dropout.conv,
-            jnp.dtype(dtype),
+            config.dim, chosen.kernels, chosen.stride, chosen.center, chosen.descriptors,
+            chosen.loudest, config.dropout.conv, jnp.dtype(dtype),
         )  # fmt: skip
     if config.embed == "llds":
         return LldEmbedding(config.dim, config.input_projection, jnp.dtype(dtype))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from sersl_jax.features import llds as descriptors
 from sersl_jax.models.dropout import dropout, seed, split
 from sersl_jax.models.ser import mean_pool, valid
 from sersl_jax.models.transformer import uniform_fan_in
@@ -14,18 +15,39 @@ from sersl_jax.models.transformer import uniform_fan_in
 Frames = Float[Array, "batch frames dim"]
 Mask = Bool[Array, "batch frames"]
 
+_LEVEL = descriptors.NAMES.index("pcm_RMSenergy_sma")
+_VOICE = ("F0final", "voicing", "jitter", "shimmer", "logHNR", "pcm_zcr", "mfcc")
+# Descriptors by what they are of; "voice" is pitch, its quality, zero crossings and MFCCs: neither
+# level nor the spectrum's bands and shape, in which microphones and rooms differ most.
+DESCRIPTORS = {
+    "all": tuple(range(descriptors.NUM_LLDS)),
+    "voice": tuple(n for n, name in enumerate(descriptors.NAMES) if name.startswith(_VOICE)),
+}
+
+
+def loudest(x: Frames, mask: Mask, share: float) -> Mask:
+    """Those of the valid frames of LLDs whose RMS energy is among a row's highest `share`.
+
+    At least one; all that are as loud as the last of them.
+    """
+    level = x[..., _LEVEL]
+    ascending = jnp.sort(jnp.where(mask, level, jnp.inf), axis=1)
+    count = mask.sum(axis=1, keepdims=True)
+    first = jnp.floor((1 - share) * count).astype(jnp.int32).clip(0, jnp.maximum(count - 1, 0))
+    return mask & (level >= jnp.take_along_axis(ascending, first, axis=1))
+
 
 def average_frames(
-    x: Frames, lengths: Int[Array, " batch"], stride: int
+    x: Frames, mask: Mask, stride: int
 ) -> tuple[Float[Array, "batch fewer_frames dim"], Bool[Array, "batch fewer_frames"]]:
     """Means of `stride` neighbouring frames each, over the valid ones; and the mask of the result.
 
-    A last group that is cut short by the clip's end is the mean of what is there.
+    A group of which some frames are not valid is the mean of the others.
     """
-    x = jnp.pad(x, ((0, 0), (0, -x.shape[1] % stride), (0, 0)))
+    padding = (0, -x.shape[1] % stride)
+    x, mask = jnp.pad(x, ((0, 0), padding, (0, 0))), jnp.pad(mask, ((0, 0), padding))
     batch, frames, dim = x.shape
     grouped = (batch, frames // stride, stride)
-    mask = valid(lengths, frames)
     total = jnp.where(mask[..., None], x, 0).reshape(*grouped, dim).sum(axis=2)
     count = mask.reshape(grouped).sum(axis=2)
     return total / jnp.maximum(count, 1)[..., None], count > 0
@@ -63,8 +85,9 @@ class BatchNorm(nn.Module):
 
 
 class ConvEmbedding(nn.Module):
-    """Averages frames, subtracts each clip's mean (`center`), then convolves over time.
+    """Averages the `loudest` frames, subtracts a clip's mean (`center`), convolves over time.
 
+    `descriptors` names those that it sees (`DESCRIPTORS`); `loudest` is a share of a clip's frames.
     Every convolution is followed by batch normalisation, ReLU and dropout. It is written as one
     product over `kernel` neighbouring frames, which XLA multiplies well for one member and many.
     """
@@ -73,6 +96,8 @@ class ConvEmbedding(nn.Module):
     kernels: tuple[int, ...]
     stride: int
     center: bool
+    descriptors: str
+    loudest: float
     dropout: float
     dtype: Any
 
@@ -84,7 +109,12 @@ class ConvEmbedding(nn.Module):
         key: PRNGKeyArray | None,
     ) -> tuple[Float[Array, "batch fewer_frames dim"], Bool[Array, "batch fewer_frames"]]:
         """Normalised descriptors to embedded frames and the mask of valid ones."""
-        x, mask = average_frames(llds, num_frames, self.stride)
+        mask = valid(num_frames, llds.shape[1])
+        if self.loudest < 1:
+            mask = loudest(llds, mask, self.loudest)
+        if self.descriptors != "all":
+            llds = llds[..., DESCRIPTORS[self.descriptors]]
+        x, mask = average_frames(llds, mask, self.stride)
         inside = mask[..., None]
         if self.center:
             x = jnp.where(inside, x - mean_pool(x, mask)[:, None], 0)
