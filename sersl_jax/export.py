@@ -7,10 +7,14 @@ model card, as model hubs have them; `sersl_jax.load` and `predict --checkpoint`
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from sersl_jax import cli
+
+if TYPE_CHECKING:
+    from sersl_jax.inference.ensemble import Ensemble
 
 _FORMATS = ("safetensors", "stablehlo")
 _NO_ONNX = (
@@ -25,6 +29,8 @@ def define_flags() -> None:
     flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
     flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of safetensors' parameters.")
     flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's, or here].")
+    flags.DEFINE_string("elsewhere", None, "A run for recordings unlike the training's.")
+    flags.DEFINE_string("data_dir", None, "With --elsewhere: the training data ($SERSL_DATA_DIR).")
     flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
 
 
@@ -33,7 +39,8 @@ def main(argv: Sequence[str]) -> None:
     if argv[1:]:
         raise ValueError(f"unknown argument {argv[1]!r}: flags look like --checkpoint=runs/ssl1")
     chosen = flags.FLAGS
-    run(chosen.checkpoint, chosen.format, chosen.out, chosen.members, chosen.dtype)
+    given = chosen.checkpoint, chosen.format, chosen.out, chosen.members, chosen.dtype
+    run(*given, chosen.elsewhere, chosen.data_dir)
 
 
 def run(
@@ -42,8 +49,14 @@ def run(
     out: str | Path | None = None,
     members: Sequence[str] | None = None,
     dtype: str = "float32",
+    elsewhere: str | None = None,
+    data_dir: str | None = None,
 ) -> None:
-    """Writes the folder; raises ValueError for what cannot be exported, and says why."""
+    """Writes the folder; raises ValueError for what cannot be exported, and says why.
+
+    `elsewhere` is a run that is asked about recordings unlike those of `checkpoint`'s training
+    data, which are in `data_dir` (see `inference.elsewhere`).
+    """
     if format not in _FORMATS:
         raise ValueError(
             _NO_ONNX if format == "onnx" else f"--format={format}: take {' or '.join(_FORMATS)}"
@@ -53,8 +66,22 @@ def run(
 
     exported.check_installed(format)
     folder = Path(out or Path(checkpoint or "", f"export_{format}"))
-    exported.write(load(checkpoint).ensemble.select(members), format, folder, dtype)
+    ensemble = load(checkpoint).ensemble
+    if elsewhere:
+        ensemble = _gated(ensemble, load(elsewhere).ensemble, data_dir)
+    exported.write(ensemble.select(members), format, folder, dtype)
     print(f"written: {folder}/{exported.FILES[format]}, config.json, README.md")
+
+
+def _gated(ensemble: "Ensemble", other: "Ensemble", data_dir: str | None) -> "Ensemble":
+    from sersl_jax.inference import elsewhere, learnt
+
+    folders = [data_dir, ensemble.config.data.data_dir or None]
+    trained = learnt.find_trained(ensemble.info, ensemble.input_name, folders)
+    if trained is None:
+        name = ensemble.info["dataset"]["name"]
+        raise ValueError(f"--elsewhere needs {name} as the run learnt it: --data_dir says where")
+    return elsewhere.create(ensemble, other, trained)
 
 
 if __name__ == "__main__":

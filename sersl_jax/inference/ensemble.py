@@ -29,6 +29,7 @@ _MAX_UNITS, MAX_ROWS = 96, 8  # of a batch; attention's memory grows with the sq
 
 Weights = Mapping[str, Any]
 Answers = tuple[Float[np.ndarray, "pieces answers"], Float[np.ndarray, "pieces dim"]]
+Members = str | int | Sequence[str | int] | None
 Forward = Callable[..., tuple[Float[Array, "batch answers"], Float[Array, "batch dim"]]]
 
 
@@ -69,7 +70,7 @@ class Ensemble:
         """What the network takes: `llds` or `waveform`."""
         return self.config.model.input_name
 
-    def select(self, members: str | int | Sequence[str | int] | None) -> "Ensemble":
+    def select(self, members: Members) -> "Ensemble":
         """Some of the members, by split name or number; None: all. Raises ValueError.
 
         A split that was trained from several seeds has as many members, which go together.
@@ -119,9 +120,18 @@ class Ensemble:
         if self.input_name == "waveform":
             # As datasets keep it (int16) and training reads it.
             return (np.round(np.clip(waveform, -1, 1) * 32767) / 32768).astype(np.float32)
+        return llds.extract(waveform, self.pitch_window)
+
+    @property
+    def pitch_window(self) -> float:
+        """Of LLDs, in s; see `features.llds`."""
         options = self.info["dataset"].get("options", {}) or {}
-        default = self.config.data.pitch_window
-        return llds.extract(waveform, options.get("pitch_window", default))
+        return options.get("pitch_window", self.config.data.pitch_window)
+
+    def notes(self, features: Float[np.ndarray, "time *dim"]) -> tuple[str, ...]:
+        """What makes an answer to these features doubtful."""
+        del features
+        return ()
 
     def run(self, features: Sequence[Float[np.ndarray, "_ *dim"]]) -> Answers:
         """Answers and representations, batched by length, in the order given.

@@ -12,6 +12,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from sersl_jax import files
+from sersl_jax.features import llds
+from sersl_jax.inference import elsewhere
+from sersl_jax.inference.elsewhere import Gated
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
 from sersl_jax.training import export_folder
 
@@ -22,7 +25,8 @@ FILES = {"safetensors": export_folder.MODEL, "stablehlo": "model.stablehlo"}
 def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") -> None:
     """Writes the model, config.json and the model card to the folder `out`.
 
-    `dtype` is of the parameters in safetensors; they are read back as float32.
+    `dtype` is of the parameters in safetensors; they are read back as float32. The second network
+    of a gated ensemble goes to a folder in it, or (stablehlo) into the same function.
     """
     out.mkdir(parents=True, exist_ok=True)
     model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
@@ -30,6 +34,9 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
     files.write_text(out / "config.json", config)
     files.write_text(out / "README.md", _card(ensemble, format))
+    if format == "safetensors" and isinstance(ensemble, Gated):
+        write(ensemble.other, format, out / elsewhere.FOLDER, dtype)
+        elsewhere.write_gate(ensemble.gate, out / elsewhere.FOLDER)
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:
@@ -47,7 +54,25 @@ def create_function(ensemble: Ensemble) -> Callable[..., Any]:
         )
     forward = create_forward(ensemble.info)
     normalise = _each_alone if ensemble.scope == "utterance" else lambda inputs, lengths: inputs
-    return lambda inputs, lengths: forward(ensemble.weights, normalise(inputs, lengths), lengths)[0]
+
+    def function(inputs: Float[Array, "batch time ..."], lengths: Int[Array, " batch"]):
+        answers = forward(ensemble.weights, normalise(inputs, lengths), lengths)[0]
+        if not isinstance(ensemble, Gated):
+            return answers
+        far = ensemble.gate.distances(_means(inputs, lengths)) > ensemble.gate.limit
+        others = create_forward(ensemble.other.info)(ensemble.other.weights, inputs, lengths)[0]
+        return jnp.where(far[:, None], others, answers)
+
+    return function
+
+
+def _means(
+    inputs: Float[Array, "batch time llds"], lengths: Int[Array, " batch"]
+) -> Float[Array, "batch dim"]:
+    """What a gate takes of every row."""
+    inside = jnp.arange(inputs.shape[1])[:, None] < lengths[:, None, None]
+    total = jnp.where(inside, inputs, 0.0).sum(axis=1)[:, : llds.NUM_LLDS // 2]
+    return total / jnp.maximum(lengths, 1)[:, None]
 
 
 def _each_alone(
@@ -71,7 +96,11 @@ def read_safetensors(folder: Path) -> Ensemble:
     """
     check_installed("safetensors")
     weights, config = export_folder.read(folder)
-    return create_ensemble(weights, config["members"], config["training"])
+    found = create_ensemble(weights, config["members"], config["training"])
+    second = folder / elsewhere.FOLDER
+    if not export_folder.is_export(second):
+        return found
+    return elsewhere.join(found, read_safetensors(second), elsewhere.read_gate(second))
 
 
 def check_installed(format: str) -> None:

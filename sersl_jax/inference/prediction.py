@@ -23,7 +23,8 @@ class Prediction:
       start, end: in s.
       embedding: the representation before the head, averaged over members.
       notes: what makes it doubtful: `silent`, `clipped`, `very short`, or `ALONE`: the run
-        normalises a speaker's clips together, and this sound was normalised by itself.
+        normalises a speaker's clips together, and this sound was normalised by itself; or
+        `elsewhere.FAR`: the recording is unlike those of the training, and another network answers.
       attributes: arousal and the like, in the training corpus's scale, where they were learnt.
     """
 
@@ -48,7 +49,7 @@ def answer(
     features = [x for _, _, x in chunk if x is not None]
     labels, attributes = ensemble.labels, [*ensemble.attributes]
     answers = iter(zip(*ensemble.run(features), strict=True)) if features else iter(())
-    for number, piece, _ in chunk:
+    for number, piece, x in chunk:
         if isinstance(piece, Exception):
             yield number, piece
             continue
@@ -56,7 +57,7 @@ def answer(
         named = dict(zip((*labels, *attributes), map(float, p), strict=True))
         shares = {name: named.pop(name) for name in labels}
         label = labels[int(p[: len(labels)].argmax())] if labels else ""
-        found = windows.notes(piece.waveform)
+        found = (*windows.notes(piece.waveform), *(() if x is None else ensemble.notes(x)))
         yield number, Prediction(label, shares, piece.start, piece.end, z, found, named)
 
 

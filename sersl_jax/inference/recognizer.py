@@ -13,14 +13,13 @@ from jaxtyping import Float
 
 from sersl_jax.features.audio import SAMPLE_RATE
 from sersl_jax.inference import windows
-from sersl_jax.inference.ensemble import Ensemble
+from sersl_jax.inference.ensemble import Ensemble, Members
 from sersl_jax.inference.prediction import ALONE, Prediction, answer, merge
 from sersl_jax.inference.prefetch import chunks, map_ahead
 from sersl_jax.inference.windows import Cutter, Piece, Source
 from sersl_jax.training.normaliser import Normaliser, from_sums
 
 _CHUNK = 128  # pieces that are sorted by length and batched together
-Members = str | int | Sequence[str | int] | None
 Cut = Callable[[Iterator], Iterator[Piece]]
 Result = TypeVar("Result")
 

@@ -3,10 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import best
+from configs import best, portable
 from sersl_jax.config import create
+from sersl_jax.features.llds import NAMES
 from sersl_jax.models import conv
 from sersl_jax.models.build import create_network
+from sersl_jax.models.ser import valid
 from sersl_jax.tasks import Task
 
 TASK = Task("emotion", ("anger", "calm", "joy"))
@@ -44,6 +46,37 @@ def test_frames_are_averaged_over_the_valid_ones():
     np.testing.assert_allclose(averaged[1, 8], x[1, 32], rtol=1e-5)
     np.testing.assert_allclose(averaged[2, 1], x[2, 4:7].mean(axis=0), rtol=1e-5)
     assert not averaged[2, 2:].any()
+
+
+def test_the_loudest_frames_are_chosen_among_the_valid_ones():
+    level = jnp.array([[3.0, 1.0, 4.0, 1.5, 9.0, 9.0], [2.0, 2.0, 2.0, 1.0, 0.0, 0.0]])
+    x = jnp.zeros((2, 6, 130)).at[..., NAMES.index("pcm_RMSenergy_sma")].set(level)
+    mask = jnp.arange(6) < jnp.array([[4], [4]])
+    half = conv.loudest(x, mask, 0.5)
+    assert half.tolist() == [[1, 0, 1, 0, 0, 0], [1, 1, 1, 0, 0, 0]]  # ties are as loud
+    assert conv.loudest(x, mask, 0.01).tolist()[0] == [0, 0, 1, 0, 0, 0]
+    assert not conv.loudest(x, mask & False, 0.5).any()
+
+
+def test_a_network_of_the_voice_sees_neither_level_nor_quiet_frames():
+    made = create_network(create(portable.get_config()).model, (TASK,), "float32")
+    x = inputs()
+    own = jax.jit(made.init)(jax.random.key(0), x, LENGTHS, None)["params"]
+
+    def logits(x):
+        return made.apply({"params": own}, x, LENGTHS, None)["emotion"]
+
+    names = [NAMES[n] for n in conv.DESCRIPTORS["voice"]]
+    assert len(names) == 42
+    assert {"F0final_sma", "mfcc_sma[14]", "mfcc_sma_de[1]"} <= {*names}
+    hidden = [n for n in range(130) if n not in conv.DESCRIPTORS["voice"]]
+    hidden.remove(conv._LEVEL)  # it tells which frames are loud, and nothing else
+    np.testing.assert_allclose(logits(x.at[..., hidden].add(5.0)), logits(x), atol=1e-6)
+    quiet = ~conv.loudest(x, valid(LENGTHS, 50), 0.25)
+    seen = np.array(conv.DESCRIPTORS["voice"])
+    changed = x.at[..., seen].add(jnp.where(quiet, 7.0, 0.0)[..., None])
+    np.testing.assert_allclose(logits(changed), logits(x), atol=1e-6)
+    assert np.abs(logits(x.at[..., seen].add(7.0)) - logits(x)).max() > 1e-2
 
 
 def test_a_convolution_sees_its_neighbours_and_zeros_beyond_the_ends():
