@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sersl_jax.corpora import crema_d
-from sersl_jax.evaluation import baselines, label_rule, metrics, results
+from sersl_jax.evaluation import baselines, label_rule, metrics, results, votes
 from sersl_jax.evaluation.protocol import create_splits
 
 
@@ -72,15 +72,6 @@ def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
         np.testing.assert_array_equal(found, answers[penalty])
 
 
-def test_votes_survive_the_file():
-    classes, votes = ["a b", "c:d", "e"], np.array([1.0, 0, 5])
-    text = baselines.write_votes(votes, classes)
-    assert text == "e:5;a b:1"
-    np.testing.assert_array_equal(baselines.read_votes(text, classes), votes)
-    columns = baselines.vote_columns(np.array([[[1.0, 0, 5], [0, 0, 0], [0, 0, 0]]]), classes)
-    assert columns == {"votes_multimodal": ["e:5;a b:1"]}
-
-
 def test_lines_of_a_run(runs):
     saved = json.loads((runs["ssl1"] / "results.json").read_text())
     predictions = pd.read_csv(runs["ssl1"] / "predictions.csv")
@@ -88,6 +79,16 @@ def test_lines_of_a_run(runs):
     assert list(lines) == ["svm", "svm_unweighted", "crowd", "majority"]
     assert lines["crowd"]["mean"]["macro_f1"] > lines["majority"]["mean"]["macro_f1"]
     assert lines["majority"]["mean"]["uar"] == pytest.approx(1 / 6)
+
+
+def test_no_crowd_where_its_own_votes_are_the_label(runs):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    predictions = pd.read_csv(runs["ssl1"] / "predictions.csv")
+    for source in ("voice", "corpus"):
+        lines = baselines.reference_lines(
+            predictions, saved | {"label_rule": {"source": source}}, saved["classes"]
+        )
+        assert "crowd" not in lines
 
 
 def test_lines_without_votes_or_counts(runs):
@@ -101,13 +102,13 @@ def test_crema_d_reference_lines(shared_data: Path):
     """Majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
     clips = crema_d.clips(shared_data / "crema_d")
     names, classes = [clip.id for clip in clips], list(crema_d.CLASSES)
-    votes = {
+    rated = {
         kind: np.array([clip.votes[kind] for clip in clips], float) for kind in label_rule.VOTES
     }
-    heard = [baselines.write_votes(row, classes) for row in votes["voice"]]
+    heard = [votes.write(row, classes) for row in rated["voice"]]
     crowds, speakers = [], [clip.speaker_id for clip in clips]
     for seed in range(3):
-        label = np.array(classes)[label_rule.apply(votes["multimodal"], names, seed=seed)]
+        label = np.array(classes)[label_rule.apply(rated["multimodal"], names, seed=seed)]
         columns = {"split": 0, "clip": names, "speaker_id": speakers, "label": label}
         frame = pd.DataFrame(columns | {"votes_voice": heard})
         crowds.append(results.score(baselines.crowd(frame, classes, seed), classes)["mean"])
