@@ -123,7 +123,8 @@ def ridge(
     """An attribute of the test clips by ridge regression; unknown labels are nan.
 
     Features are z-normalised with the training clips; the penalty is the one of `STRENGTHS` with
-    the best CCC on validation. 0 where no training clip has a label.
+    the best CCC on validation. Answers stay within the labels that were learnt, as a line runs far
+    beyond them on clips of another corpus; they are 0 where no training clip has a label.
     """
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
@@ -133,12 +134,17 @@ def ridge(
         return np.zeros(len(test))
     scaled = np.asarray(StandardScaler().fit(features[train]).transform(features), np.float64)
 
+    ends = targets[known].min(), targets[known].max()
+
+    def answer(model: Ridge, rows: Int[np.ndarray, "_"]) -> Float[np.ndarray, "_"]:
+        return np.clip(model.predict(scaled[rows]), *ends)
+
     def quality(model: Ridge) -> float:
-        sums = attributes.sums(targets[checked], model.predict(scaled[checked]))
+        sums = attributes.sums(targets[checked], answer(model, checked))
         return float(attributes.scores(sums.sum(axis=0, keepdims=True))["ccc"][0])
 
     models = [Ridge(alpha=s).fit(scaled[known], targets[known]) for s in STRENGTHS]
-    return max(models, key=quality).predict(scaled[test])
+    return answer(max(models, key=quality), test)
 
 
 def ridge_predictions(

@@ -159,5 +159,6 @@ def test_a_dry_run_says_what_is_missing(corpus, tmp_path):
     assert "missing: Ses02F_impro01_M001\n" in said
     assert "session: {'1': 7, '2': 7, '3': 7, '4': 7, '5': 7}" in said
     assert "arousal: 35 known" in said
+    assert "multimodal votes: 35 known" in said
     assert "'excited': 5" in said
     assert "'happiness': 10" in dry_run("speech/iemocap", root, tmp_path, classes=list(USUAL))

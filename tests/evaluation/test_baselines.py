@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -70,6 +71,30 @@ def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
     for name, penalty in (("svm", 3.0), ("svm_unweighted", 1.0)):
         found = baselines.fit(kernels, known, known, *baselines.SVMS[name])
         np.testing.assert_array_equal(found, answers[penalty])
+
+
+def test_ridge_is_scikit_learns_and_chooses_on_validation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 30))
+    y = x[:, 0] + 0.5 * rng.normal(size=90)
+    y[5] = np.nan
+    train, validation, test = np.arange(50), np.arange(50, 70), np.arange(70, 90)
+    z = StandardScaler().fit(x[train]).transform(x)
+    known = np.setdiff1d(train, [5])
+    answers = {s: Ridge(alpha=s).fit(z[known], y[known]) for s in baselines.STRENGTHS}
+
+    def answer(model, rows):
+        return np.clip(model.predict(z[rows]), y[known].min(), y[known].max())
+
+    def ccc(model):
+        a, b = answer(model, validation), y[validation]
+        return 2 * np.cov(a, b, ddof=0)[0, 1] / (a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+
+    best = max(answers, key=lambda s: ccc(answers[s]))
+    found = baselines.ridge(x, y, train, validation, test)
+    np.testing.assert_allclose(found, answer(answers[best], test), rtol=1e-8)
+    assert baselines.ridge(1000 * x, y, train, validation, test).max() <= np.nanmax(y[train])
+    assert not baselines.ridge(x, np.full(90, np.nan), train, validation, test).any()
 
 
 def test_lines_of_a_run(runs):

@@ -10,7 +10,6 @@ import pytest
 import sersl_jax
 from sersl_jax import compare
 from sersl_jax.datasets import preparation
-from sersl_jax.evaluation import baselines
 from sersl_jax.inference import matrix
 from sersl_jax.inference.cross_corpus import evaluate
 from sersl_jax.inference.target import Target, read_model
@@ -120,26 +119,3 @@ def test_a_corpus_without_the_attributes_is_refused_in_a_line(there, tmp_path):
     said = r"run has learnt valence: speech/folder knows emotion, arousal$"
     with pytest.raises(ValueError, match=said):
         evaluate(model, there, tmp_path / "out")
-
-
-def test_ridge_is_scikit_learns_and_chooses_on_validation():
-    from sklearn.linear_model import Ridge
-    from sklearn.preprocessing import StandardScaler
-
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(90, 30))
-    y = x[:, 0] + 0.5 * rng.normal(size=90)
-    y[5] = np.nan
-    train, validation, test = np.arange(50), np.arange(50, 70), np.arange(70, 90)
-    z = StandardScaler().fit(x[train]).transform(x)
-    known = np.setdiff1d(train, [5])
-    answers = {s: Ridge(alpha=s).fit(z[known], y[known]) for s in baselines.STRENGTHS}
-
-    def ccc(model):
-        a, b = model.predict(z[validation]), y[validation]
-        return 2 * np.cov(a, b, ddof=0)[0, 1] / (a.var() + b.var() + (a.mean() - b.mean()) ** 2)
-
-    best = max(answers, key=lambda s: ccc(answers[s]))
-    found = baselines.ridge(x, y, train, validation, test)
-    np.testing.assert_allclose(found, answers[best].predict(z[test]), rtol=1e-8)
-    assert not baselines.ridge(x, np.full(90, np.nan), train, validation, test).any()
