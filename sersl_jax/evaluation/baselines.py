@@ -78,6 +78,9 @@ def fit(
 
     train, validation, test = kernels
 
+    if len({*learnt}) < 2:  # an SVM needs two classes
+        return np.full(len(test), learnt[0])
+
     def machine(penalty: float) -> SVC:
         return SVC(C=penalty, kernel="precomputed", class_weight=weights).fit(train, learnt)
 

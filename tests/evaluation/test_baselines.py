@@ -73,6 +73,12 @@ def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
         np.testing.assert_array_equal(found, answers[penalty])
 
 
+def test_one_class_is_always_answered():
+    kernels = [np.ones((size, 4)) for size in (4, 2, 3)]
+    answers = baselines.fit(kernels, np.full(4, 2), np.array([2, 1]), None, "micro_f1")
+    assert answers.tolist() == [2, 2, 2]
+
+
 def test_ridge_is_scikit_learns_and_chooses_on_validation():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(90, 30))
