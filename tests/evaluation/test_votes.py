@@ -6,7 +6,7 @@ import pytest
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
-from sersl_jax.evaluation import comparable, comparison, label_rule, results, votes
+from sersl_jax.evaluation import calibration, comparable, comparison, label_rule, results, votes
 from sersl_jax.evaluation.protocol import Split
 from sersl_jax.reports import run as report
 from sersl_jax.reports import tables, text
@@ -33,6 +33,14 @@ def test_both_equal_scipys():
     np.testing.assert_allclose(votes.cross_entropy(shares, p), crossed, rtol=1e-10)
     apart = jensenshannon(shares, p, base=2, axis=1) ** 2
     np.testing.assert_allclose(votes.jensen_shannon(shares, p), apart, rtol=1e-10)
+
+
+def test_a_temperature_is_fitted_to_shares():
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 100)
+    assert calibration.fit_temperature(3 * np.log(shares), shares) == pytest.approx(3, rel=1e-3)
+    classes = shares.argmax(axis=1)
+    hard = calibration.fit_temperature(shares, classes)
+    assert hard == pytest.approx(calibration.fit_temperature(shares, np.eye(4)[classes]))
 
 
 def test_one_vote_no_probability_and_certainty():
