@@ -40,10 +40,9 @@ def write(
     evaluated: Mapping[str, Any] | None = None,
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Scores every split and writes both files, `results.json` last, each in one step.
+    """Scores every split and writes both files to `workdir`, `results.json` last, each in one step.
 
     Args:
-        workdir: the run directory.
         predictions: one row per split and test clip: `COLUMNS` (the last two where there are
             classes), `p_<class>` in class order, `predicted_<attribute>`, then any others.
         splits: what was trained; a row's `split` is its split's seed.
@@ -55,8 +54,7 @@ def write(
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
-        evaluated: `Matched.stamp` of a test on another corpus.
-        attributes: of each attribute that was learnt, its scale and loss.
+        evaluated, attributes: stamps of a test on another corpus, and of the attributes learnt.
 
     Returns what `results.json` holds.
     """
