@@ -133,6 +133,12 @@ class Attribute:
         """Predictions in the corpus's scale."""
         return (self.low + self.high) / 2 + self._half * logits[:, 0]
 
+    def rescale(
+        self, values: Float[Any, " batch"], low: float, high: float
+    ) -> Float[Any, " batch"]:
+        """Values in a scale from `low` to `high` as in this one: end to end, linearly."""
+        return self.low + (values - low) * ((self.high - self.low) / (high - low))
+
     @property
     def _half(self) -> float:
         return (self.high - self.low) / 2

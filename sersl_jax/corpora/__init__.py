@@ -2,6 +2,7 @@
 
 A module for speech emotion recognition also has `CLASSES`, the names of its emotions in order
 (or its clips' labels are the classes, sorted) and, where only a part has labels, `labelled_clips`.
+`CONSENSUS = True` says that a label is what the raters in `votes` agreed on, not what was acted.
 `SCALES` names the ends of the scale of each attribute that is a number; `scales(clips)` takes its
 place where only the clips can tell.
 A clip whose file is missing is yielded all the same: `prepare` writes it to the ledger.

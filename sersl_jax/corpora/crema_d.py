@@ -1,8 +1,9 @@
 """CREMA-D (Cao et al., 2014): a local copy with `AudioWAV/` or `AudioOpus/` and its CSV files.
 
-`emotion` is the acted emotion of the file name. What raters chose is in `votes`: the released
-`summaryTable.csv` names the most chosen class or, in a tie, the tied classes ("A:D"), not how
-many chose it, so every winner holds 1 and all others 0.
+`emotion` is the acted emotion of the file name. What raters chose is in `votes`: the counts of
+`tabulatedVotes.csv`. Where that file is not there, or has nothing on a clip, they are those of
+`summaryTable.csv`, which names the most chosen class or, in a tie, the tied classes ("A:D"), not
+how many chose it: every winner holds 1 and all others 0.
 """
 
 from pathlib import Path
@@ -15,22 +16,29 @@ CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
 _LETTERS = "ADFHNS"  # summaryTable.csv's codes, in the order of CLASSES
 _ACTED = dict(zip(("ANG", "DIS", "FEA", "HAP", "NEU", "SAD"), CLASSES, strict=True))
 _VOTES = {"multimodal": "MultiModalVote", "voice": "VoiceVote", "face": "FaceVote"}
+# By the first digit of a row's number in tabulatedVotes.csv.
+_QUERIES = {"1": "voice", "2": "face", "3": "multimodal"}
 _INTENSITY = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}
 _AUDIO = {"AudioWAV": ".wav", "AudioOpus": ".opus"}
 
 
 def clips(source: Path) -> list[Clip]:
-    """The 7,442 clips, sorted by name; raises FileNotFoundError where a released file is absent."""
+    """The 7,442 clips, sorted by name.
+
+    Raises FileNotFoundError where a released file is absent (tabulatedVotes.csv may be), and
+    ValueError for one without the released columns.
+    """
     source = Path(source)
     table = _read(source / "processedResults" / "summaryTable.csv").sort_values("FileName")
     people = _read(source / "VideoDemographics.csv").set_index("ActorID").to_dict("index")
     folder = next((source / name for name in _AUDIO if (source / name).is_dir()), None)
     if folder is None:
         raise FileNotFoundError(f"{source} has neither AudioWAV/ nor AudioOpus/")
-    return [_clip(row, people, folder) for row in table.to_dict("records")]
+    counts = _counts(source / "processedResults" / "tabulatedVotes.csv")
+    return [_clip(row, people, folder, counts) for row in table.to_dict("records")]
 
 
-def _clip(row: dict, people: dict, folder: Path) -> Clip:
+def _clip(row: dict, people: dict, folder: Path, counts: dict) -> Clip:
     name = row["FileName"]
     actor, sentence, acted, intensity = name.split("_")
     person = people[actor]
@@ -39,7 +47,7 @@ def _clip(row: dict, people: dict, folder: Path) -> Clip:
         speaker_id=actor,
         media=folder / f"{name}{_AUDIO[folder.name]}",
         labels={"emotion": _ACTED[acted]},
-        votes={kind: _winners(row[column]) for kind, column in _VOTES.items()},
+        votes={k: counts.get((k, name)) or _winners(row[c]) for k, c in _VOTES.items()},
         attributes={
             "sex": person["Sex"].lower(),
             "age": person["Age"],
@@ -49,6 +57,23 @@ def _clip(row: dict, people: dict, folder: Path) -> Clip:
             "sentence": sentence,
         },
     )
+
+
+def _counts(path: Path) -> dict[tuple[str, str], tuple[int, ...]]:
+    """Votes for each class by (kind, clip), without those that nobody rated; empty: no file.
+
+    The first column numbers rows: 100000 for each kind of rating, and the clip's number.
+    """
+    if not path.is_file():
+        return {}
+    table = pd.read_csv(path)
+    missing = [name for name in (*_LETTERS, "fileName") if name not in table]
+    if missing:
+        raise ValueError(f"{path} lacks the columns {', '.join(missing)}: take the released file")
+    kinds = table.iloc[:, 0].astype(str).str[0].map(_QUERIES)
+    votes = map(tuple, table[list(_LETTERS)].to_numpy(int).tolist())
+    rows = zip(kinds, table["fileName"], votes, strict=True)
+    return {(kind, name): chosen for kind, name, chosen in rows if any(chosen)}
 
 
 def _winners(vote: str) -> tuple[int, ...]:

@@ -4,6 +4,9 @@ Labels are those of `Session?/dialog/EmoEvaluation/*.txt`, one line an utterance
 `Session?/sentences/wav/<dialogue>/<utterance>.wav`. `dialog/wav/` holds whole dialogues with both
 speakers and is not read. "Ses01F" in a name says who wore the markers; who talks is the letter of
 the last part ("Ses01F_impro01_M013": the man of session 1).
+
+`votes` are the lines below it, "C-E2: Anger; Frustration; (...)": raters who saw and heard the
+clip, a vote for each class that one names. The actors' own ratings (C-F1, C-M1) are not counted.
 """
 
 import re
@@ -25,11 +28,13 @@ _EMOTIONS = {
     "sur": "surprise",
 }  # "xxx": the raters did not agree, no label
 CLASSES = tuple(_EMOTIONS.values())
+CONSENSUS = True
 SCALES = dict.fromkeys(NUMBERS, (1.0, 5.0))
 _LINE = re.compile(
     r"\[[\d.]+ - [\d.]+\]\s+((Ses0(\d))[FM]_(impro|script)\S*_([FM])\d+)\s+(\w+)"
     r"\s+\[([\d.]+),\s*([\d.]+),\s*([\d.]+)\]"
 )
+_RATING = re.compile(r"^C-E\d+:([^(\n]*)", re.MULTILINE)
 
 
 def clips(source: Path) -> list[Clip]:
@@ -49,13 +54,17 @@ def clips(source: Path) -> list[Clip]:
 
 def _clips(evaluation: Path) -> Iterator[Clip]:
     session = evaluation.parents[2]
-    for match in _LINE.finditer(evaluation.read_text(encoding="utf-8", errors="replace")):
+    text = evaluation.read_text(encoding="utf-8", errors="replace")
+    matches = list(_LINE.finditer(text))
+    ends = [match.start() for match in matches[1:]] + [len(text)]
+    for match, end in zip(matches, ends, strict=True):
         id_, pair, number, scene, letter, emotion, valence, arousal, dominance = match.groups()
         yield Clip(
             id=id_,
             speaker_id=f"iemocap_{pair}{letter}",
             media=session / "sentences" / "wav" / evaluation.stem / f"{id_}.wav",
             labels=_labels.emotion(_EMOTIONS.get(emotion)),
+            votes={"multimodal": _votes(text[match.end() : end])},
             attributes={
                 **_labels.sex(letter),
                 "session": number,
@@ -63,3 +72,11 @@ def _clips(evaluation: Path) -> Iterator[Clip]:
                 **_labels.numbers(arousal=arousal, valence=valence, dominance=dominance),
             },
         )
+
+
+def _votes(lines: str) -> tuple[int, ...]:
+    """Raters who named each class; "Happiness" is known by its first three letters."""
+    named = [
+        name.strip()[:3].lower() for line in _RATING.findall(lines) for name in line.split(";")
+    ]
+    return tuple(named.count(code) for code in _EMOTIONS)

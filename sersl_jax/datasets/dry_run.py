@@ -41,6 +41,8 @@ def survey(clips: Sequence[Clip], options: SpeechOptions) -> str:
         lines += [_counts(name, values)] if {*values} != {"none"} else []
     known_of = Counter(name for clip in clips for name in clip.attributes)
     lines += [f"{name}: {known_of[name]} known" for name in NUMBERS if known_of[name]]
+    rated = Counter(kind for clip in clips for kind, votes in clip.votes.items() if any(votes))
+    lines += [f"{kind} votes: {number} known" for kind, number in rated.items()]
     return "\n".join(lines)
 
 

@@ -74,7 +74,11 @@ def _differences(
     return (
         said
         | changed
-        | ({"fingerprint": "source (its files have changed)"} if "fingerprint" in said else {})
+        | (
+            {"fingerprint": "source (its files have changed, or more is read of them)"}
+            if "fingerprint" in said
+            else {}
+        )
     )
 
 

@@ -15,6 +15,7 @@ PREFIX = "predicted_"
 METRICS = ("ccc", "pearson", "mae")
 # Sums over clips: 1, y, x, y^2, x^2, xy, |x - y|; y is the label, x the prediction.
 NUM_SUMS = 7
+LINES = {"ridge": "Ridge regression"}
 Scores = dict[str, int | float]
 
 
@@ -94,6 +95,12 @@ def add(entries: Sequence[dict[str, Any]], predictions: pd.DataFrame) -> None:
         entry["by_speaker"] = by_speaker(predictions, split)
 
 
+def entries(predictions: pd.DataFrame) -> list[dict[str, Any]]:
+    """`{"metrics": ...}` of each split of a reference line."""
+    splits = list(dict.fromkeys(predictions["split"].astype(str)))
+    return [{"metrics": found} for found in metrics_of(predictions, splits)]
+
+
 def by_speaker(predictions: pd.DataFrame, split: str) -> dict[str, dict[str, Scores]]:
     """`{speaker: {attribute: {clips, ccc, pearson, mae}}}` of one split's test speakers."""
     rows = predictions.loc[predictions["split"].astype(str) == split]
@@ -121,14 +128,23 @@ def is_one(metric: str, attributes: Sequence[str]) -> bool:
 
 def lines(results: Mapping[str, Any], width: int) -> list[str]:
     """The attributes' part of the text that `main` prints; nothing where there are none."""
-    known = results.get("attributes", {})
     heads = "".join(f"{name:>16}" for name in ("CCC", "Pearson", "MAE"))
-    rows = [
-        f"{name} {about['scale'][0]:g}-{about['scale'][1]:g}".ljust(width)
-        + "".join(f"{number(results, f'{metric}_{name}'):>16}" for metric in METRICS)
-        for name, about in known.items()
-    ]
+    rows = []
+    for name, about in results.get("attributes", {}).items():
+        title = "{} {:g}-{:g}".format(name, *about["scale"])
+        found = {title: results} | {
+            f" {LINES[line]}": results["baselines"][line] for line in lines_of(results, name)
+        }
+        for said, scored in found.items():
+            cells = (f"{number(scored, f'{metric}_{name}'):>16}" for metric in METRICS)
+            rows.append(said.ljust(width) + "".join(cells))
     return [" " * width + heads, *rows] if rows else []
+
+
+def lines_of(results: Mapping[str, Any], name: str) -> list[str]:
+    """The reference lines of an attribute."""
+    found = results.get("baselines", {})
+    return [line for line in LINES if f"ccc_{name}" in found.get(line, {}).get("mean", {})]
 
 
 def number(results: Mapping[str, Any], metric: str) -> str:

@@ -1,7 +1,7 @@
 """Reference lines, to judge a run's figures by.
 
 `majority` always answers the most frequent class, `crowd` is the raters who only heard the clip,
-`SVMS` are what a user would take instead of a network.
+`SVMS` and, of attributes, `RIDGE` are what a user would take instead of a network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,15 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax.evaluation import label_rule, metrics, results
+from sersl_jax.evaluation import attributes, label_rule, metrics, results, votes
 from sersl_jax.evaluation.splits import SIDES, Split
 
+RIDGE = "ridge"  # the line of attributes
+STRENGTHS = (1.0, 10.0, 100.0, 1e3, 1e4)  # its penalties, chosen on the validation speakers
 PENALTIES = (1.0, 3.0, 10.0)  # an SVM's C, chosen on the validation speakers
 # Class weights, and the metric that chooses C. Balanced weights aim at macro F1; without them an
 # SVM aims at accuracy, as the network's loss does, which makes it the fair line beside a network.
 SVMS = {"svm": ("balanced", "macro_f1"), "svm_unweighted": (None, "micro_f1")}
-VOTE_COLUMNS = tuple(f"votes_{kind}" for kind in label_rule.VOTES)
 
 
 def functionals(llds: Float[np.ndarray, "frames 130"]) -> Float[np.ndarray, "520"]:
@@ -77,6 +78,9 @@ def fit(
 
     train, validation, test = kernels
 
+    if len({*learnt}) < 2:  # an SVM needs two classes
+        return np.full(len(test), learnt[0])
+
     def machine(penalty: float) -> SVC:
         return SVC(C=penalty, kernel="precomputed", class_weight=weights).fit(train, learnt)
 
@@ -112,6 +116,78 @@ def svm_predictions(
     return {name: pd.concat(found, ignore_index=True) for name, found in frames.items()}
 
 
+def ridge(
+    features: Float[np.ndarray, "clips features"],
+    targets: Float[np.ndarray, "clips"],
+    train: Int[np.ndarray, "train"],
+    validation: Int[np.ndarray, "validation"],
+    test: Int[np.ndarray, "test"],
+) -> Float[np.ndarray, "test"]:
+    """An attribute of the test clips by ridge regression; unknown labels are nan.
+
+    Features are z-normalised with the training clips; the penalty is the one of `STRENGTHS` with
+    the best CCC on validation. Answers stay within the labels that were learnt, as a line runs far
+    beyond them on clips of another corpus; they are 0 where no training clip has a label.
+    """
+    from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
+
+    known, checked = (rows[~np.isnan(targets[rows])] for rows in (train, validation))
+    if not known.size:
+        return np.zeros(len(test))
+    scaled = np.asarray(StandardScaler().fit(features[train]).transform(features), np.float64)
+
+    ends = targets[known].min(), targets[known].max()
+
+    def answer(model: Ridge, rows: Int[np.ndarray, "_"]) -> Float[np.ndarray, "_"]:
+        return np.clip(model.predict(scaled[rows]), *ends)
+
+    def quality(model: Ridge) -> float:
+        sums = attributes.sums(targets[checked], answer(model, checked))
+        return float(attributes.scores(sums.sum(axis=0, keepdims=True))["ccc"][0])
+
+    models = [Ridge(alpha=s).fit(scaled[known], targets[known]) for s in STRENGTHS]
+    return answer(max(models, key=quality), test)
+
+
+def ridge_predictions(
+    features: Float[np.ndarray, "clips features"],
+    corpus: pd.DataFrame,
+    splits: Sequence[Split],
+    names: Sequence[str],
+) -> pd.DataFrame:
+    """`ridge` of every attribute on every split, as rows of `predictions.csv` without classes."""
+    speakers, clips = list(corpus["speaker_id"]), list(corpus["clip"])
+    columns = corpus.drop(columns="label")
+    frames = []
+    for split in splits:
+        sides = [split.indices(side, speakers, clips) for side in SIDES]
+        frame = columns.iloc[sides[-1]].copy()
+        frame.insert(0, "split", split.seed)
+        for name in names:
+            found = ridge(features, attributes.labels(corpus, name), *sides)
+            frame[attributes.PREFIX + name] = found
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def lines(
+    features: Float[np.ndarray, "clips features"],
+    corpus: pd.DataFrame,
+    splits: Sequence[Split],
+    classes: bool,
+    names: Sequence[str],
+) -> dict[str, pd.DataFrame]:
+    """The lines that are learnt: SVMs where there are classes, `ridge` of the attributes named."""
+    found = svm_predictions(features, corpus, splits) if classes else {}
+    return found | ({RIDGE: ridge_predictions(features, corpus, splits, names)} if names else {})
+
+
+def line_names(classes: bool, names: Sequence[str]) -> list[str]:
+    """Names of the lines that `lines` gives."""
+    return [*(SVMS if classes else ()), *([RIDGE] if names else ())]
+
+
 def majority(predictions: pd.DataFrame, saved: Mapping[str, Any]) -> pd.DataFrame:
     """Every split's most frequent training class; test class, if training counts are unknown."""
     counts = {str(entry["seed"]): entry.get("num_clips") for entry in saved.get("splits", ())}
@@ -131,9 +207,9 @@ def crowd(
     if "votes_voice" not in predictions:
         return None
     heard = predictions[predictions["votes_voice"].fillna("") != ""]
-    votes = np.stack([read_votes(text, classes) for text in heard["votes_voice"]])
+    counts = np.stack([votes.read(text, classes) for text in heard["votes_voice"]])
     # Its own address: a clip tied in both kinds of vote must not fall the same way in both.
-    answers = label_rule.apply(votes, list(heard["clip"]), "random", f"crowd/{seed}")
+    answers = label_rule.apply(counts, list(heard["clip"]), "random", f"crowd/{seed}")
     return heard.assign(prediction=np.array(classes)[answers])
 
 
@@ -142,33 +218,10 @@ def reference_lines(
 ) -> dict[str, dict[str, Any]]:
     """Mean and sd over splits of every line that the files of a run allow."""
     lines = dict(saved.get("baselines", {}))
-    heard = crowd(predictions, classes)
+    if not classes:
+        return lines
+    of_them = saved.get("label_rule", {}).get("source") in ("voice", "corpus")  # the label itself
+    heard = None if of_them else crowd(predictions, classes)
     if heard is not None:
         lines["crowd"] = results.score(heard, classes)
     return lines | {"majority": results.score(majority(predictions, saved), classes)}
-
-
-def vote_columns(
-    votes: Float[np.ndarray, "clips 3 classes"], classes: Sequence[str]
-) -> dict[str, list[str]]:
-    """Votes as extra columns of `predictions.csv`: "anger:1;disgust:1", empty where none."""
-    return {
-        column: [write_votes(clip[row], classes) for clip in votes]
-        for row, column in enumerate(VOTE_COLUMNS)
-        if votes[:, row].any()
-    }
-
-
-def write_votes(votes: Float[np.ndarray, "classes"], classes: Sequence[str]) -> str:
-    """One clip's votes as text, most chosen first."""
-    order = np.argsort(-votes, kind="stable")
-    return ";".join(f"{classes[i]}:{votes[i]:g}" for i in order if votes[i] > 0)
-
-
-def read_votes(text: str, classes: Sequence[str]) -> Float[np.ndarray, "classes"]:
-    """The inverse of `write_votes`."""
-    votes = np.zeros(len(classes))
-    for entry in filter(None, text.split(";")):
-        name, number = entry.rsplit(":", 1)
-        votes[list(classes).index(name)] = float(number)
-    return votes

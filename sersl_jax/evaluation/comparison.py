@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from sersl_jax.evaluation import attributes, baselines, paper, results, setting, significance
+from sersl_jax.evaluation import (
+    attributes,
+    baselines,
+    paper,
+    results,
+    setting,
+    significance,
+    votes,
+)
 from sersl_jax.evaluation.runs import Run
 
 LEVEL = 0.05
@@ -71,7 +79,8 @@ def compare(runs: Sequence[Run], ours: Run | None = None, metric: str | None = N
         metric: what is tested: macro_f1 by default or, without classes, the first attribute's CCC.
     """
     ours = ours or runs[-1]
-    known = [name for name in metrics_of(runs) if not name.startswith("mae_")]  # less is better
+    less_is_better = (*votes.METRICS, *(f"mae_{name}" for name in runs[0].attributes))
+    known = [name for name in metrics_of(runs) if name not in less_is_better]
     metric = metric or known[known.index("macro_f1") if "macro_f1" in known else 0]
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; take one of {', '.join(known)}")
@@ -143,15 +152,13 @@ def mean_and_deviation(run: Run) -> tuple[dict[str, float], dict[str, float | No
 
 
 def reference_rows(run: Run) -> list[Row]:
-    """The lines that a run's files allow, best first; none where attributes alone were learnt."""
-    if not run.classes:
-        return []
+    """The lines that a run's files allow, those of classes first, the best of them at the top."""
     lines = baselines.reference_lines(run.predictions, run.results, run.classes)
     rows = [
-        Row(results.LINES.get(name, name), "line", line["mean"], line["sd"])
+        Row((results.LINES | attributes.LINES).get(name, name), "line", line["mean"], line["sd"])
         for name, line in lines.items()
     ]
-    return sorted(rows, key=lambda row: -row.values["macro_f1"])
+    return sorted(rows, key=lambda row: -row.values.get("macro_f1", -1.0))
 
 
 def paper_row(run: Run) -> list[Row]:
@@ -174,11 +181,11 @@ def _rows(runs: Sequence[Run], ours: Run, contests: Sequence[Contest]) -> list[R
 
 
 def _shared_lines(runs: Sequence[Run]) -> list[Row]:
-    """The reference lines; no SVM where runs tested on another corpus learnt on different ones."""
+    """The reference lines; none that learns where runs learnt on different corpora."""
     rows = reference_rows(max(runs, key=_num_lines))
     origins = {run.results.get("evaluated", {}).get("trained_on") for run in runs if run.results}
-    svms = {results.LINES[name] for name in baselines.SVMS}
-    return rows if len(origins) < 2 else [row for row in rows if row.title not in svms]
+    learnt = {results.LINES[name] for name in baselines.SVMS} | {*attributes.LINES.values()}
+    return rows if len(origins) < 2 else [row for row in rows if row.title not in learnt]
 
 
 def _num_lines(run: Run) -> tuple[bool, int]:

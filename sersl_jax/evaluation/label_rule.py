@@ -52,7 +52,7 @@ def _describe(stamp: Mapping[str, str | int]) -> str:
     if stamp.get("source") == ATTRIBUTES:
         return f"label: the raters' {str(stamp['attributes']).replace(',', ', ')}"
     if stamp.get("source") == "corpus":
-        return "label: the corpus's own (it has no votes, and no intended emotion beside it)"
+        return "label: the corpus's own"
     if set(stamp) != {"source", "targets", "ties", "seed"}:
         return "label: " + (", ".join(f"{k} {v}" for k, v in stamp.items()) or "as given")
     ties = f"broken at random (seed {stamp['seed']})" if stamp["ties"] == "random" else "dropped"
@@ -89,6 +89,11 @@ def create_labels(
     if rule.source == "intended":
         return np.asarray(intended, np.int64)
     return apply(_chosen(rule, votes), clips, rule.ties, rule.seed)
+
+
+def has(votes: Shaped[np.ndarray, "clips 3 classes"] | None, kind: str) -> bool:
+    """Whether any clip has votes of this kind."""
+    return votes is not None and bool(votes[:, VOTES.index(kind)].any())
 
 
 def soft_targets(

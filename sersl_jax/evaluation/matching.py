@@ -61,6 +61,10 @@ class Matched:
         }
 
 
+# Of a model that is tested on attributes alone.
+NOTHING = Matched({}, (), (), (), (), False)
+
+
 def match(
     theirs: Sequence[str],
     ours: Sequence[str],

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sersl_jax import files
 from sersl_jax.evaluation import attributes as attribute_scores
-from sersl_jax.evaluation import metrics
+from sersl_jax.evaluation import metrics, votes
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
@@ -40,10 +40,9 @@ def write(
     evaluated: Mapping[str, Any] | None = None,
     attributes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Scores every split and writes both files, `results.json` last, each in one step.
+    """Scores every split and writes both files to `workdir`, `results.json` last, each in one step.
 
     Args:
-        workdir: the run directory.
         predictions: one row per split and test clip: `COLUMNS` (the last two where there are
             classes), `p_<class>` in class order, `predicted_<attribute>`, then any others.
         splits: what was trained; a row's `split` is its split's seed.
@@ -55,8 +54,7 @@ def write(
         baselines: predictions of reference lines on the same splits (`svm`).
         base_config: what the report compares the config with.
         num_splits: how many are planned, where `splits` are those of a run in progress.
-        evaluated: `Matched.stamp` of a test on another corpus.
-        attributes: of each attribute that was learnt, its scale and loss.
+        evaluated, attributes: stamps of a test on another corpus, and of the attributes learnt.
 
     Returns what `results.json` holds.
     """
@@ -66,7 +64,9 @@ def write(
         "protocol": protocol,
         "num_splits": num_splits or len(splits),
         "label_rule": dict(label_rule),
-        **_scores(predictions, splits, classes, corpus, baselines or {}, evaluated, attributes),
+        **_scores(
+            predictions, splits, classes, corpus, baselines or {}, label_rule, evaluated, attributes
+        ),
         "environment": dict(environment),
         "warnings": list(warnings),
     }
@@ -80,6 +80,7 @@ def _scores(
     classes: Sequence[str] | None,
     corpus: pd.DataFrame | None,
     baselines: Mapping[str, pd.DataFrame],
+    label_rule: Mapping[str, Any],
     evaluated: Mapping[str, Any] | None,
     attributes: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
@@ -89,6 +90,9 @@ def _scores(
     answers = list(evaluated["answers"]) if evaluated else names
     tables = confusions(predictions, names, answers) if names else {}
     entries = [_split_entry(s, tables.get(str(s.seed)), names, corpus) for s in splits]
+    shares = votes.metrics_of(predictions, label_rule, names, [*tables])
+    for entry, found in zip(entries, shares, strict=False):  # none without classes
+        entry["metrics"] |= found
     if attributes:
         attribute_scores.add(entries, predictions)
     stamps = {"attributes": attributes, "evaluated": evaluated}
@@ -159,8 +163,12 @@ def as_index(names: Iterable[str], classes: Sequence[str]) -> np.ndarray:
 def score(
     predictions: pd.DataFrame, classes: Sequence[str], answers: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Mean and sd over the splits, and the splits' own metrics and confusions."""
-    entries = [_scored(table) for table in confusions(predictions, classes, answers).values()]
+    """Mean and sd over the splits, and the splits' own metrics; of classes the confusions too."""
+    if "prediction" in predictions:
+        tables = confusions(predictions, classes, answers)
+        entries = [_scored(table) for table in tables.values()]
+    else:
+        entries = attribute_scores.entries(predictions)
     return {"splits": entries, **summary([entry["metrics"] for entry in entries])}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax.evaluation import attributes, metrics, paper, results
+from sersl_jax.evaluation import attributes, metrics, paper, results, votes
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
 
@@ -78,7 +78,10 @@ class Run:
         found = {}
         if self.classes:
             found |= metrics.scores(self.confusions(self.speakers).sum(axis=1))
-        rows = attributes.metrics_of(self.predictions, self.splits)
+        rule = self.results.get("label_rule", {})
+        shares = votes.metrics_of(self.predictions, rule, self.classes, self.splits)
+        numbers = attributes.metrics_of(self.predictions, self.splits)
+        rows = [one | other for one, other in zip(shares, numbers, strict=True)]
         return found | {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     @property

@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from sersl_jax.config import Config
-from sersl_jax.evaluation import baselines, results
+from sersl_jax.evaluation import attributes, baselines, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.inference import members
 from sersl_jax.inference.target import Model, Target, Test, open_test
@@ -27,7 +27,8 @@ def evaluate(model: Model, target: Target, out: Path) -> dict[str, Any]:
 
     Raises:
         LeakError: the run has learnt the emotions of these speakers, or from these clips.
-        ValueError: classes that are unknown or not shared, or features unlike the run's.
+        ValueError: classes that are unknown or not shared, nothing in common, or features unlike
+            the run's.
         FileNotFoundError: the dataset is not prepared.
     """
     start_time = time.time()
@@ -35,10 +36,11 @@ def evaluate(model: Model, target: Target, out: Path) -> dict[str, Any]:
         raise ValueError(f"{out} holds a run, whose files would be replaced: take another --out")
     test = open_test(model, target)
     predictions, averaged = _predict(test)
-    lines = {"majority": baselines.majority(predictions, {})}
+    lines = {}
+    if test.matched.classes:
+        lines["majority"] = baselines.majority(predictions, {})
     if test.trained is not None and test.dataset.input_name == "llds":
-        ensemble = model.ensemble
-        lines |= members.svm_lines(ensemble, test.trained, test.dataset, test.clips, test.matched)
+        lines |= members.reference_lines(test, test.trained)
     written = results.write(
         out,
         predictions,
@@ -53,6 +55,7 @@ def evaluate(model: Model, target: Target, out: Path) -> dict[str, Any]:
         base_config=asdict(Config()),
         baselines=lines,
         evaluated=_stamp(test, averaged),
+        attributes=_attributes(test),
     )
     report.write(out)
     return written
@@ -66,29 +69,53 @@ def _split(name: str, clips: pd.DataFrame) -> Split:
 def _predict(test: Test) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Rows of `predictions.csv`, every member on every clip; metrics of the members' average."""
     ensemble, matched = test.model.ensemble, test.matched
-    every = members.probabilities(ensemble, test.dataset, test.clips["example"].to_numpy())
-    rows = [_rows(test, name, p) for name, p in zip(ensemble.names, every, strict=True)]
+    every = members.answers(ensemble, test.dataset, test.clips["example"].to_numpy())
+    rows = [_rows(test, name, each) for name, each in zip(ensemble.names, every, strict=True)]
     averaged = _rows(test, "all", every.mean(axis=0))
-    score = results.score(averaged, matched.classes, matched.answers)
-    return pd.concat(rows, ignore_index=True), score["mean"]
+    score = attributes.metrics_of(averaged, ["all"])[0]
+    if matched.classes:
+        score |= results.score(averaged, matched.classes, matched.answers)["mean"]
+    return pd.concat(rows, ignore_index=True), score
 
 
-def _rows(test: Test, name: str, p: Float[np.ndarray, "clips classes"]) -> pd.DataFrame:
-    """A member's rows, from its probabilities of its own classes."""
-    chosen, names = test.matched.restrict(p, test.model.ensemble.labels)
+def _rows(test: Test, name: str, answers: Float[np.ndarray, "clips answers"]) -> pd.DataFrame:
+    """A member's rows, from its probabilities of its own classes and its attributes."""
+    ensemble, split = test.model.ensemble, _split(name, test.clips)
     examples = test.clips["example"].to_numpy()
-    return testing.prediction_rows(_split(name, test.clips), test.clips, examples, chosen, names)
+    number = len(ensemble.labels)
+    if test.matched.classes:
+        chosen, names = test.matched.restrict(answers[:, :number], ensemble.labels)
+        rows = testing.prediction_rows(split, test.clips, examples, chosen, names)
+    else:
+        rows = testing.bare_rows(split, test.clips, examples)
+    places = {own: place for place, own in enumerate(ensemble.attributes, start=number)}
+    for task in test.attributes:
+        own = answers[:, places[task.name]]
+        values = task.rescale(own, *ensemble.attributes[task.name])
+        testing.add_attribute(rows, task.name, values)
+    return rows
+
+
+def _attributes(test: Test) -> dict[str, dict[str, Any]]:
+    """Scales of the target and of the run, and the run's loss, for `results.json`."""
+    loss, own = test.model.ensemble.config.finetune.attribute_loss, test.model.ensemble.attributes
+    return {
+        task.name: {**task.stamp(), "loss": loss, "trained_scale": [*own[task.name]]}
+        for task in test.attributes
+    }
 
 
 def _stamp(test: Test, averaged: Mapping[str, float]) -> dict[str, Any]:
     """What `results.json` says of the test, beside a run's own keys."""
-    values = (100 * averaged[name] for name in ("uar", "macro_f1", "micro_f1"))
-    said = "UAR {:.1f}, macro F1 {:.1f}, accuracy {:.1f} per cent".format(*values)
+    said = [f"CCC of {task.name} {averaged[f'ccc_{task.name}']:.3f}" for task in test.attributes]
+    if test.matched.classes:
+        values = (100 * averaged[name] for name in ("uar", "macro_f1", "micro_f1"))
+        said = ["UAR {:.1f}, macro F1 {:.1f}, accuracy {:.1f} per cent".format(*values), *said]
     return {
         "checkpoint": test.model.origin,
         "trained_on": test.model.trained_on,
         "dataset": test.dataset.name,
         **test.matched.stamp(),
         "averaged": dict(averaged),
-        "notes": [*test.notes, f"the members' average, which predict gives, has {said}"],
+        "notes": [*test.notes, f"the members' average, which predict gives, has {', '.join(said)}"],
     }

@@ -10,14 +10,15 @@ from tqdm import tqdm
 
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines
-from sersl_jax.evaluation.matching import Matched
+from sersl_jax.evaluation.attributes import PREFIX
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.learnt import full_id
 from sersl_jax.inference.prefetch import chunks, map_ahead
+from sersl_jax.inference.target import Test
 from sersl_jax.training.input_pipeline import INT16_SCALE
 from sersl_jax.training.normaliser import Normaliser, speaker_statistics
-from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.targets import create_targets
 from sersl_jax.training.testing import clip_table
 
 _CHUNK = 128  # clips in memory, sorted by length and batched together
@@ -44,12 +45,12 @@ class Reader:
         return self.ensemble.normalise(x, speaker)
 
 
-def probabilities(
+def answers(
     ensemble: Ensemble, dataset: Dataset, examples: Int[np.ndarray, " clips"]
-) -> Float[np.ndarray, "members clips classes"]:
-    """Every member's calibrated probabilities, as testing after training gives them.
+) -> Float[np.ndarray, "members clips answers"]:
+    """Every member's calibrated probabilities, then its attributes, as testing gives them.
 
-    Few inputs are in memory at a time.
+    Attributes are in the run's scale. Few inputs are in memory at a time.
     """
     members = [ensemble.select(name) for name in ensemble.names]
     reader = Reader(ensemble, dataset)
@@ -57,38 +58,45 @@ def probabilities(
     with ThreadPoolExecutor(2) as pool, tqdm(total=len(examples), unit="clip", disable=None) as bar:
         inputs = map_ahead(pool, reader.read, examples, _CHUNK)
         for chunk in chunks(inputs, _CHUNK):
-            answers = (member.run(chunk)[0] for member in members)
-            found.append([p[:, : len(ensemble.labels)] for p in answers])  # without attributes
+            found.append([member.run(chunk)[0] for member in members])
             bar.update(len(chunk))
-    return np.concatenate([np.stack(answers) for answers in found], axis=1)
+    return np.concatenate([np.stack(each) for each in found], axis=1)
 
 
-def svm_lines(
-    ensemble: Ensemble, trained: Dataset, target: Dataset, clips: pd.DataFrame, matched: Matched
-) -> dict[str, pd.DataFrame]:
-    """SVMs of each member's training speakers, tested on `clips`; rows of `predictions.csv`.
+def reference_lines(test: Test, trained: Dataset) -> dict[str, pd.DataFrame]:
+    """Lines of each member's training speakers, tested on the same clips.
 
-    `trained` is the run's training data; classes that are left out are left out of it, too.
+    They are SVMs where classes are tested and ridge regressions of attributes; rows of
+    `predictions.csv`. `trained` is the run's training data; classes that are left out are left out
+    of it, too.
     """
-    ruled, truth, _ = apply_label_rule(trained, ensemble.config.finetune.label)
-    own = clip_table(ruled, truth)
-    if matched.only_shared:
-        own = own.loc[own["label"].isin(matched.classes)].reset_index(drop=True)
-    learnt, tested = _labelled(trained, own), _labelled(target, clips)
+    ensemble, target, clips = test.model.ensemble, test.dataset, test.clips
+    targets = create_targets(trained, ensemble.config.finetune)
+    own = clip_table(trained, targets.truth, targets.labelled)
+    if test.matched.only_shared:
+        own = own.loc[own["label"].isin(test.matched.classes)].reset_index(drop=True)
+    names = [task.name for task in test.attributes]
+    learnt, tested = _labelled(trained, own, names), _labelled(target, clips, names)
     known = functionals(Reader(ensemble, trained), np.asarray(own["example"]))
     reader, splits = Reader(ensemble, target), _splits(ensemble, trained, tested)
-    parts = []
+    parts: list[dict[str, pd.DataFrame]] = []
     for block in chunks(range(len(clips)), _BLOCK):
         table = pd.concat([learnt, tested.iloc[block]], ignore_index=True)
         unknown = functionals(reader, clips["example"].to_numpy()[block])
-        parts.append(baselines.svm_predictions(np.concatenate([known, unknown]), table, splits))
-    return {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
+        both = np.concatenate([known, unknown])
+        parts.append(baselines.lines(both, table, splits, bool(test.matched.classes), names))
+    found = {name: pd.concat([part[name] for part in parts]) for name in parts[0]}
+    for task in test.attributes:  # the line has learnt the scale of the training data
+        column = PREFIX + task.name
+        values = found[baselines.RIDGE][column].to_numpy()
+        found[baselines.RIDGE][column] = task.rescale(values, *ensemble.attributes[task.name])
+    return found
 
 
-def _labelled(dataset: Dataset, clips: pd.DataFrame) -> pd.DataFrame:
+def _labelled(dataset: Dataset, clips: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
     """Clips under speakers' names that no other dataset has."""
     ids = [full_id(dataset.name, speaker) for speaker in clips["speaker_id"]]
-    return pd.DataFrame({"clip": clips["clip"], "speaker_id": ids, "label": clips["label"]})
+    return clips[["clip", "speaker_id", "label", *attributes]].assign(speaker_id=ids)
 
 
 def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[Split]:

@@ -12,14 +12,15 @@ import pandas as pd
 from sersl_jax import corpora, datasets
 from sersl_jax.config.target import EMOTION, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
-from sersl_jax.evaluation import baselines, matching
+from sersl_jax.evaluation import label_rule, matching, votes
 from sersl_jax.evaluation.matching import Matched
 from sersl_jax.inference import learnt
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.load import load
+from sersl_jax.tasks import AnyTask, Attribute
 from sersl_jax.training import testing
 from sersl_jax.training.inputs import open_dataset
-from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.targets import Targets, create_targets, known_tasks
 
 DEFAULT = "default"  # names the model in the package
 
@@ -95,16 +96,26 @@ def read_model(checkpoint: str | None) -> Model:
 class Test:
     """What is tested: the target's dataset and those of its clips that count, with their labels.
 
-    `trained` is the run's training data, where they are found; `notes` say what was left out.
+    Attributes:
+      tasks: with the classes and scales of the target.
+      matched: without classes where attributes alone are tested.
+      trained: the run's training data, where they are found.
+      notes: what was left out.
     """
 
     model: Model
     dataset: Dataset
     clips: pd.DataFrame
+    tasks: tuple[AnyTask, ...]
     label_rule: dict[str, Any]
     matched: Matched
     trained: Dataset | None
     notes: list[str]
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]:
+        """The attributes that are tested."""
+        return tuple(task for task in self.tasks if isinstance(task, Attribute))
 
 
 def open_test(model: Model, target: Target) -> Test:
@@ -112,37 +123,65 @@ def open_test(model: Model, target: Target) -> Test:
 
     Raises LeakError, ValueError or FileNotFoundError, see `cross_corpus.evaluate`.
     """
-    if not model.ensemble.labels:
-        raise ValueError(
-            f"{model.origin} has learnt {', '.join(model.ensemble.attributes)} and no classes, "
-            "which are all that evaluate tests"
-        )
     known = learnt.of(model.ensemble.info, model.origin)
     known.check_name(target.dataset)
     target.check()
-    dataset, clips, rule = _read(model.ensemble, target)
+    targets = _read(model, target)
+    dataset = targets.dataset
+    clips = testing.clip_table(dataset, targets.truth, targets.labelled)
     trained = _find_trained(model, target)
     known.check(dataset, clips, trained)
-    clips, matched = _match(model.ensemble, dataset, clips, target)
-    notes = matched.describe(dataset.name) + _left_out(model, known, trained, target)
-    return Test(model, dataset, clips, rule, matched, trained, notes)
+    matched = matching.NOTHING
+    if EMOTION in dataset.labels:
+        clips, matched = _match(model.ensemble, dataset, clips, target)
+    elif target.renamed and not target.one_of_many:
+        raise ValueError(f"--map names classes: {model.origin} is tested on attributes alone")
+    notes = matched.describe(dataset.name) + _scales(model.ensemble, targets)
+    notes += _left_out(model, known, trained, target)
+    return Test(model, dataset, clips, targets.tasks, targets.rule, matched, trained, notes)
 
 
-def _read(ensemble: Ensemble, target: Target) -> tuple[Dataset, pd.DataFrame, dict[str, Any]]:
-    """The target's dataset, its clips with a label, and the label rule.
+def _read(model: Model, target: Target) -> Targets:
+    """What the run has learnt and the target's dataset knows, with the dataset's labels.
 
-    The rule is the run's where there are votes, else the corpus's own label.
+    The label rule is the run's where there are such votes, else the corpus's own label.
     """
+    ensemble = model.ensemble
     config = ensemble.config
     config = replace(config, data=replace(config.data, data_dir=target.data_dir or ""))
     stage = replace(config.finetune, dataset=target.dataset, source=target.source or "")
     dataset = open_dataset(config, stage)
     _check_features(dataset, ensemble)
-    has_votes = dataset.votes is not None and dataset.votes.any()
-    dataset, truth, rule = apply_label_rule(dataset, stage.label if has_votes else LabelConfig())
-    if not (truth >= 0).any():
-        raise ValueError(f"dataset {dataset.name} has no clip with an emotion")
-    return dataset, testing.clip_table(dataset, truth), rule
+    source = stage.label.source
+    fits = source == "intended" or label_rule.has(dataset.votes, source)
+    known = known_tasks(dataset)
+    tasks = {name: weight for name, weight in stage.tasks.items() if name in known}
+    if not tasks:
+        raise ValueError(
+            f"{model.origin} has learnt {', '.join(stage.tasks)}: {dataset.name} knows "
+            f"{', '.join(known) or 'nothing of a clip'}"
+        )
+    label = stage.label if fits else LabelConfig()
+    stage = replace(
+        stage, tasks=tasks, helpers={}, label=label, select="loss", class_weights="none"
+    )
+    targets = create_targets(dataset, stage)
+    if not targets.labelled.any():
+        raise ValueError(f"dataset {dataset.name} has no clip with a label of {', '.join(tasks)}")
+    return targets
+
+
+def _scales(ensemble: Ensemble, targets: Targets) -> list[str]:
+    """A sentence for each attribute that has another scale, or is not there."""
+    said, dataset = [], targets.dataset.name
+    form = "{}: {:g} to {:g} are mapped linearly onto {:g} to {:g}, the scale of {}"
+    for task in targets.tasks:
+        if isinstance(task, Attribute) and ensemble.attributes[task.name] != (task.low, task.high):
+            ends = *ensemble.attributes[task.name], task.low, task.high
+            said.append(form.format(task.name, *ends, dataset))
+    tested = {task.name for task in targets.tasks}
+    absent = [name for name in ensemble.config.finetune.tasks if name not in tested]
+    return said + [f"left out: {', '.join(absent)}, which {dataset} does not have"] * bool(absent)
 
 
 def _check_features(dataset: Dataset, ensemble: Ensemble) -> None:
@@ -180,7 +219,7 @@ def _match(
     kept = clips.assign(label=labels, own_label=clips["label"]).dropna(subset=["label"])
     kept = kept.reset_index(drop=True)
     if matched.classes != theirs:  # votes are for classes by their names there
-        kept = kept.drop(columns=[c for c in baselines.VOTE_COLUMNS if c in kept])
+        kept = kept.drop(columns=[c for c in votes.COLUMNS if c in kept])
     if not matched.stamp()["map"]:
         kept = kept.drop(columns="own_label")
     return kept, matched
@@ -198,9 +237,10 @@ def _left_out(
     if trained is None:
         where = target.trained_data_dir or target.data_dir or datasets.default_data_dir()
         notes.append(
-            f"left out: the SVM, and the search for byte-identical clips: {model.trained_on} as "
-            f"this run learnt it is not in {where} (--trained_data_dir=DIR says where it is)"
+            "left out: the reference lines, and the search for byte-identical clips: "
+            f"{model.trained_on} as this run learnt it is not in {where} (--trained_data_dir=DIR "
+            "says where it is)"
         )
     elif trained.input_name != "llds":
-        notes.append("left out: the SVM, as this run takes waveforms")
+        notes.append("left out: the reference lines, as this run takes waveforms")
     return notes

@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from sersl_jax.evaluation import results
+from sersl_jax.evaluation import attributes, results
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.reports import html, tables
 
 _ABOUT = (
     "UAR in per cent, mean ± sd over the run's members. In brackets: its own test splits, as its "
     "training left them. Chance is 100 divided by the number of classes, which differs from corpus "
-    "to corpus. SVM: of the same training speakers."
+    "to corpus. SVM: of the same training speakers. Of runs without classes: CCC."
 )
 _WRAPPED = 'style="white-space: normal; overflow-wrap: anywhere"'
 
@@ -49,8 +49,10 @@ def csv(cells: Sequence[Cell]) -> str:
         place |= {"classes": len(cell.results.get("classes", ()))}
         rows = {"run": cell.results, **cell.results.get("baselines", {})} if cell.results else {}
         for line, found in rows.items() or [("run", {})]:
-            means = {name: found["mean"][name] if found else None for name in METRICS}
-            spreads = {f"{name}_sd": found["sd"][name] if found else None for name in METRICS}
+            scored = found or {"mean": {}, "sd": {}}
+            names = dict.fromkeys([*METRICS, *scored["mean"]])
+            means = {name: scored["mean"].get(name) for name in names}
+            spreads = {f"{name}_sd": scored["sd"].get(name) for name in names}
             lines.append(place | {"line": line} | means | spreads)
     text = io.StringIO()
     pd.DataFrame(lines).to_csv(text, index=False, float_format="%.6f")
@@ -101,9 +103,10 @@ def _table(cells: Sequence[Cell]) -> tuple[list[str], list[list[str]], list[str]
     for source in _sources(cells):
         own = [cell for cell in cells if cell.title == source]
         rows.append([source, *(_text(cell, cell.results) for cell in own)])
-        lines = [name for name in results.LINES if any(name in _lines(cell) for cell in own)]
+        titles = results.LINES | attributes.LINES
+        lines = [name for name in titles if any(name in _lines(cell) for cell in own)]
         rows += [
-            [results.LINES[name], *(_text(cell, _lines(cell).get(name, {})) for cell in own)]
+            [titles[name], *(_text(cell, _lines(cell).get(name, {})) for cell in own)]
             for name in lines
         ]
         kinds += ["run", *("line" for _ in lines)]
@@ -117,7 +120,11 @@ def _lines(cell: Cell) -> Mapping[str, Any]:
 def _text(cell: Cell, found: Mapping[str, Any]) -> str:
     if not found:
         return "—"
-    said = tables.percent(found["mean"]["uar"], found["sd"]["uar"])
+    if "uar" in found["mean"]:
+        said = tables.percent(found["mean"]["uar"], found["sd"]["uar"])
+    else:
+        cccs = [metric for metric in found["mean"] if metric.startswith("ccc_")]
+        said = ", ".join(f"{attributes.title(m)} {attributes.number(found, m)}" for m in cccs)
     return f"({said})" if cell.own else said
 
 
@@ -147,6 +154,9 @@ def _picture(cells: Sequence[Cell]) -> str:
 def _square(cell: Cell) -> str:
     if not cell.results:
         return f'<td style="--p:0" title="{escape(cell.reason)}">—</td>'
-    value = cell.results["mean"]["uar"]
+    means = cell.results["mean"]
+    if "uar" not in means:
+        return f'<td style="--p:0">{_text(cell, cell.results)}</td>'
+    value = means["uar"]
     style = f"{'hit' if cell.own else ''} {'dense' if value > 0.5 else ''}"
     return f'<td style="--p:{value:.3f}" class="{style}">{100 * value:.1f}</td>'

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sersl_jax import files
-from sersl_jax.evaluation import comparison, paper, runs, setting, significance
+from sersl_jax.evaluation import comparison, paper, runs, setting, significance, votes
 from sersl_jax.evaluation.splits import SIDES
 from sersl_jax.reports import html, run_attributes, run_clips, run_curves, tables
 
@@ -67,7 +67,8 @@ def _headline(run: runs.Run) -> str:
 
 def _results(run: runs.Run) -> str:
     rows = [comparison.Row("this run", "run", *comparison.mean_and_deviation(run))]
-    rows += comparison.paper_row(run) + comparison.reference_rows(run)
+    lines = [row for row in comparison.reference_rows(run) if "macro_f1" in row.values]
+    rows += comparison.paper_row(run) + lines
     table = html.table(
         ["per cent", *tables.HEADINGS], [tables.cells(row) for row in rows], [r.kind for r in rows]
     )
@@ -79,7 +80,9 @@ def _results(run: runs.Run) -> str:
     )
     reason = paper.absence(run.results, run.name)
     absent = html.note(f"{reason[0].upper()}{reason[1:]}.") if reason else ""
-    return html.section("Result", table, html.note(about), absent)
+    said = votes.line(run.results)
+    near = html.note(f"{said[0].upper()}{said[1:]}.") if said else ""
+    return html.section("Result", table, near, html.note(about), absent)
 
 
 def _setting(run: runs.Run) -> str:

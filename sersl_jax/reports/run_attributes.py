@@ -30,7 +30,8 @@ def sections(run: runs.Run) -> list[str]:
     about = (
         "Mean ± standard deviation over splits. CCC is the concordance correlation coefficient "
         "(Lin, 1989) and Pearson the correlation, each over all test clips of a split at once; "
-        "MAE is the mean absolute error, in the corpus's scale."
+        "MAE is the mean absolute error, in the corpus's scale. The ridge regression learns from "
+        "functionals of the same features; its penalty is chosen by CCC on the validation speakers."
     )
     return [html.section("Attributes", _scores(run), html.note(about), html.figures(*pictures))]
 
@@ -44,7 +45,12 @@ def _scores(run: runs.Run) -> str:
         cells = [tables.number(m, means[m], deviations[m]) for m in metrics]
         low, high = scales.get(name, (float("nan"),) * 2)
         rows.append([name, f"{low:g} to {high:g}", *cells])
-    return html.table(["attribute", "scale", "CCC", "Pearson", "MAE"], rows)
+        for line in attributes.lines_of(run.results, name):
+            found = run.results["baselines"][line]
+            cells = [tables.number(m, found["mean"][m], found["sd"][m]) for m in metrics]
+            rows.append([attributes.LINES[line], "", *cells])
+    kinds = ["run" if scale else "line" for _, scale, *_ in rows]
+    return html.table(["attribute", "scale", "CCC", "Pearson", "MAE"], rows, kinds)
 
 
 def _pictures(run: runs.Run, name: str) -> list[str]:

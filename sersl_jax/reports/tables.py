@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from sersl_jax.evaluation import attributes
+from sersl_jax.evaluation import attributes, votes
 from sersl_jax.evaluation.comparison import Comparison, Contest, Row, apart, metrics_of
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.setting import create, describe
@@ -44,7 +44,7 @@ def cells(row: Row, names: Sequence[str] = METRICS) -> list[str]:
 
 
 def number(metric: str, value: float | None, deviation: float | None = None) -> str:
-    """A metric of classes in per cent, of an attribute as it is."""
+    """A metric of classes in per cent, of votes or an attribute as it is."""
     if metric in METRICS or value is None:
         return percent(value, deviation)
     return f"{value:.3f}" + ("" if deviation is None else f" ± {deviation:.3f}")
@@ -53,7 +53,7 @@ def number(metric: str, value: float | None, deviation: float | None = None) -> 
 def headings(names: Sequence[str]) -> list[str]:
     """The metrics' names as columns."""
     short = dict(zip(map(str, METRICS), HEADINGS, strict=True))
-    return [short.get(name) or attributes.title(name) for name in names]
+    return [short.get(name) or _title(name) for name in names]
 
 
 def gain(metric: str, value: float) -> str:
@@ -91,7 +91,11 @@ _MAE = "MAE is in the corpus's scale"
 def name_of(metric: str) -> str:
     """A metric for people."""
     known = metric in METRICS
-    return metric.replace("_", " ").replace("f1", "F1") if known else attributes.title(metric)
+    return metric.replace("_", " ").replace("f1", "F1") if known else _title(metric)
+
+
+def _title(metric: str) -> str:
+    return votes.TITLES.get(metric) or attributes.title(metric)
 
 
 def notes(comparison: Comparison) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sersl_jax.evaluation import attributes, paper, setting
+from sersl_jax.evaluation import attributes, paper, setting, votes
 from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.evaluation.results import LINES
 
@@ -34,7 +34,12 @@ def _class_lines(results: Mapping[str, Any]) -> list[str]:
         f"{'':<{_WIDTH}}" + "".join(f"{heading:>8}" for heading in (*HEADINGS, *HEADINGS, "UAR")),
         _row("mean", results["mean"]),
         _row("sd", results["sd"]),
-        *(_row(str(LINES.get(k, k)), line["mean"]) for k, line in results["baselines"].items()),
+        *(
+            _row(str(LINES.get(name, name)), line["mean"])
+            for name, line in results["baselines"].items()
+            if METRICS[0] in line["mean"]
+        ),
+        *filter(None, [votes.line(results)]),
     ]
 
 

@@ -112,11 +112,8 @@ class Recognition:
 
     @cached_property
     def functionals(self) -> np.ndarray | None:
-        """The SVM's features of all clips, where the dataset has LLDs; normalised in its scope.
-
-        None too where no emotion is learnt.
-        """
-        if self.dataset.input_name != "llds" or EMOTION not in self.config.finetune.tasks:
+        """The reference lines' features of all clips, in the run's scope; None without LLDs."""
+        if self.dataset.input_name != "llds":
             return None
         storage, _ = self.inputs
         clips = ((i, self.dataset.read(i)) for i in self.clips["example"])
@@ -149,11 +146,14 @@ class Recognition:
         return trainer.program
 
     def add_lines(self, group: Group) -> None:
-        """Adds the SVMs that a group of an older run lacks."""
-        if jax.process_index() or group.has_lines(baselines.SVMS) or self.functionals is None:
+        """Adds the reference lines that a group, maybe of an older run, lacks."""
+        tasks = self.config.finetune.tasks
+        wanted = EMOTION in tasks, [name for name in tasks if name != EMOTION]
+        there = group.has_lines(baselines.line_names(*wanted))
+        if jax.process_index() or there or self.functionals is None:
             return
         columns = self.clips.drop(columns=["example", "sha256"])
-        group.write_lines(baselines.svm_predictions(self.functionals, columns, group.splits))
+        group.write_lines(baselines.lines(self.functionals, columns, group.splits, *wanted))
 
     def write(self, number: int, method: str, warnings: Sequence[str], start_time: float) -> None:
         """Writes and prints the results of the first `number` groups."""

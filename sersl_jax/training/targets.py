@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,7 @@ def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
             tasks.append(Task(name, dataset.label_names[name]))
             continue
         if name not in scales or name not in facts:
-            known = [EMOTION] if dataset.label_names[EMOTION] else []
-            known += [attribute for attribute in scales if attribute in facts]
-            raise ValueError(_unknown("tasks", name, dataset, known))
+            raise ValueError(_unknown("tasks", name, dataset, known_tasks(dataset)))
         task, labels[name] = _attribute(name, facts[name], scales[name], stage.attribute_loss)
         tasks.append(task)
     marks = [truth >= 0] if EMOTION in labels else [~np.isnan(v) for v in labels.values()]
@@ -64,6 +63,13 @@ def create_targets(dataset: Dataset, stage: FinetuneConfig) -> Targets:
         tasks.append(task)
     found = replace(dataset, labels=labels)
     return Targets(found, tuple(tasks), truth, np.any(marks, axis=0), rule)
+
+
+def known_tasks(dataset: Dataset) -> list[str]:
+    """What `config.finetune.tasks` may name: the emotion, and attributes that are numbers."""
+    facts = _facts(dataset)
+    attributes = [name for name in _scales(dataset) if name in facts]
+    return ([EMOTION] if dataset.label_names[EMOTION] else []) + attributes
 
 
 def describe_reported(tasks: Iterable[AnyTask]) -> tuple[list[str], dict[str, dict[str, Any]]]:
@@ -84,11 +90,14 @@ def apply_label_rule(
 
     Returns the dataset with what is learnt (classes, or shares of votes), the class that counts as
     right for each example (-1: the rule gives none), and the rule as results are stamped with it.
-    Without votes that is the corpus's own label; raises ValueError where votes are asked for.
+    Without votes that is the corpus's own label; raises ValueError where votes are asked for. It is
+    also "intended" where raters agreed on it.
     """
     own = dataset.labels[EMOTION]
     chosen = dataset.metadata.get("options", {}).get("classes")
     classes = {"classes": ",".join(chosen)} if chosen else {}
+    if config.source == "intended" and getattr(_module(dataset.name), "CONSENSUS", False):
+        return dataset, own, {"source": "corpus"} | classes
     if dataset.votes is None or not dataset.votes.any():
         if (config.source, config.targets) != ("intended", "plurality"):
             raise ValueError(
@@ -116,11 +125,10 @@ def _helper(
     emotions = dataset.label_names[EMOTION]
     if name in (INTENDED, EMOTION):  # the latter beside attributes alone
         return Task(name, emotions), dataset.labels[EMOTION]
-    if name in VOTES and dataset.votes is not None:
-        kind = name.removeprefix("votes_")
-        if dataset.votes[:, label_rule.VOTES.index(kind)].any():
-            shares = soft_targets(LabelRule(kind, "soft"), dataset.votes)
-            return Task(name, emotions), shares.astype(np.float32)
+    kind = name.removeprefix("votes_")
+    if name in VOTES and dataset.votes is not None and label_rule.has(dataset.votes, kind):
+        shares = soft_targets(LabelRule(kind, "soft"), dataset.votes)
+        return Task(name, emotions), shares.astype(np.float32)
     if name not in facts:
         raise ValueError(_unknown("helpers", name, dataset, _known(dataset, facts)))
     if name in scales:
@@ -165,13 +173,18 @@ def _scales(dataset: Dataset) -> dict[str, Sequence[float]]:
     parts = dataset.metadata.get("joined", {dataset.name: dataset.metadata})
     found: dict[str, Sequence[float]] = {}
     for name, metadata in parts.items():
-        corpus = name.partition("/")[2]
-        module = corpora.get(corpus) if corpus in corpora.names() else None
+        module = _module(name)
         own = metadata.get("scales") or (corpora.scales(module) if module else {})
         for attribute, scale in own.items():
             if list(found.setdefault(attribute, scale)) != list(scale):
                 raise ValueError(f"{dataset.name} differ in the scale of {attribute}")
     return found
+
+
+def _module(dataset: str) -> ModuleType | None:
+    """The reader of a dataset's corpus; None where it is unknown."""
+    corpus = dataset.partition("/")[2]
+    return corpora.get(corpus) if corpus in corpora.names() else None
 
 
 def _facts(dataset: Dataset) -> dict[str, list[str]]:
@@ -185,6 +198,5 @@ def _facts(dataset: Dataset) -> dict[str, list[str]]:
 
 def _known(dataset: Dataset, facts: Mapping[str, Sequence[str]]) -> list[str]:
     """What may be a helper on this dataset."""
-    votes = dataset.votes if dataset.votes is not None else np.zeros((0, len(VOTES), 1))
-    kinds = [name for row, name in enumerate(VOTES) if votes[:, row].any()]
+    kinds = [n for n in VOTES if label_rule.has(dataset.votes, n.removeprefix("votes_"))]
     return [*kinds, *([INTENDED] if kinds else []), *facts]

@@ -17,7 +17,7 @@ from sersl_jax import files, sharding
 from sersl_jax.config import Config
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
-from sersl_jax.evaluation import attributes, baselines, calibration, results
+from sersl_jax.evaluation import attributes, calibration, results, votes
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.tasks import Attribute, Task
 from sersl_jax.training.trainer import Trainer
@@ -134,17 +134,15 @@ def test(
         frames, temperatures = _classify(trainer, params, clips, splits, emotions[0])
     else:
         pairs = zip(splits, tested, strict=True)
-        frames = [_bare_rows(split, clips, examples) for split, examples in pairs]
+        frames = [bare_rows(split, clips, examples) for split, examples in pairs]
         temperatures = [1.0] * len(trainer.training.names)
-    place = 3 + (2 + len(emotions[0].classes) if emotions else 0)
     for task in main_tasks:
         if isinstance(task, Attribute):
             each = [examples for examples in tested for _ in range(seeds)]
             values = [task.values(x) for x in trainer.logits(params, each, task.name)]
             for number, frame in enumerate(frames):
                 mean = np.mean(values[number * seeds : (number + 1) * seeds], axis=0)
-                frame.insert(place, attributes.PREFIX + task.name, mean)
-            place += 1
+                add_attribute(frame, task.name, mean)
     return pd.concat(frames, ignore_index=True), temperatures
 
 
@@ -155,18 +153,17 @@ def _classify(
 
     Returns a split's rows of `predictions.csv` and the members' temperatures.
     """
-    truth, seeds = clips.set_index("example")["label"], trainer.config.finetune.seeds
+    seeds = trainer.config.finetune.seeds
     tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
     chosen = trainer.training.validation
     answers = zip(
-        chosen,
+        (trainer.training.dataset.labels[task.name][examples] for examples in chosen),
         trainer.logits(params, chosen, task.name), trainer.logits(params, tested, task.name),
         strict=True,
     )  # fmt: skip
     found, temperatures = [], []
     for known, known_logits, logits in answers:
-        numbers = np.array([task.classes.index(name) for name in truth[known]])
-        temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), numbers))
+        temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), known))
         found.append(scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1))
     frames = []
     for number, split in enumerate(splits):
@@ -192,7 +189,14 @@ def prediction_rows(
     return pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1)
 
 
-def _bare_rows(
+def add_attribute(frame: pd.DataFrame, name: str, values: Float[np.ndarray, " clips"]) -> None:
+    """Inserts predictions of an attribute behind the probabilities and other attributes."""
+    before = ("p_", attributes.PREFIX)
+    place = sum(c in results.COLUMNS or str(c).startswith(before) for c in frame)
+    frame.insert(place, attributes.PREFIX + name, values)
+
+
+def bare_rows(
     split: Split, clips: pd.DataFrame, examples: Int[np.ndarray, " clips"]
 ) -> pd.DataFrame:
     """Rows without label and prediction."""
@@ -220,11 +224,11 @@ def clip_table(
     chosen = np.flatnonzero(truth >= 0 if labelled is None else labelled)
     examples = dataset.examples.iloc[chosen].reset_index(drop=True)
     facts = pd.DataFrame([json.loads(text) for text in examples["attributes"]])
-    votes = {} if dataset.votes is None else baselines.vote_columns(dataset.votes[chosen], names)
+    rated = {} if dataset.votes is None else votes.columns(dataset.votes[chosen], names)
     labels = np.array([*names, ""])[truth[chosen]]  # -1 takes the last
     table = examples[["clip", "speaker_id"]].assign(label=labels)
     return pd.concat([table, facts], axis=1).assign(
-        **votes, sha256=examples["sha256"], example=chosen
+        **rated, sha256=examples["sha256"], example=chosen
     )
 
 

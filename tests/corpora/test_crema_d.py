@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from sersl_jax.corpora import crema_d
+from sersl_jax.datasets import identity
+from sersl_jax.evaluation import label_rule
 
 SUMMARY = """"","FileName","VoiceVote","FaceVote","MultiModalVote","MultiModalLevel"
 "1","1002_TIE_DIS_XX","D","D","D:H","64.75:50.25"
@@ -37,6 +39,49 @@ def test_names_votes_and_people_are_read(source):
 def test_opus_copies_are_taken_too(source):
     (source / "AudioWAV").rename(source / "AudioOpus")
     assert crema_d.clips(source)[0].media.name == "1001_IEO_HAP_LO.opus"
+
+
+COUNTS = """"","A","D","F","H","N","S","fileName","numResponses","emoVote"
+"100001",0,1,0,2,7,0,"1001_IEO_HAP_LO",10,"N"
+"200001",0,0,0,9,0,1,"1001_IEO_HAP_LO",10,"H"
+"300001",1,0,0,6,3,0,"1001_IEO_HAP_LO",10,"H"
+"300002",0,4,1,4,0,0,"1002_TIE_DIS_XX",9,"D:H"
+"100002",0,0,0,0,0,0,"1002_TIE_DIS_XX",0,""
+"""
+
+
+def test_counts_of_votes_are_taken_where_the_release_has_them(source):
+    without = identity.fingerprint(crema_d.clips(source))
+    table = source / "processedResults" / "tabulatedVotes.csv"
+    table.write_text(COUNTS)
+    happy, tie = crema_d.clips(source)
+    assert happy.votes == {
+        "multimodal": (1, 0, 0, 6, 3, 0), "voice": (0, 1, 0, 2, 7, 0), "face": (0, 0, 0, 9, 0, 1),
+    }  # fmt: skip
+    assert tie.votes["multimodal"] == (0, 4, 1, 4, 0, 0)
+    assert tie.votes["voice"] == (0, 1, 0, 0, 0, 0)  # nobody counted: the winner
+    assert identity.fingerprint([happy, tie]) != without
+    table.unlink()
+    assert identity.fingerprint(crema_d.clips(source)) == without
+
+
+def test_counts_and_winners_give_the_same_label(source):
+    names = [clip.id for clip in crema_d.clips(source)]
+
+    def labels():
+        rated = np.array([clip.votes["multimodal"] for clip in crema_d.clips(source)], float)
+        return [label_rule.apply(rated, names, seed=seed).tolist() for seed in range(20)]
+
+    of_winners = labels()
+    (source / "processedResults" / "tabulatedVotes.csv").write_text(COUNTS)
+    assert labels() == of_winners
+    assert len({tie for _, tie in of_winners}) == 2
+
+
+def test_another_table_of_votes_is_refused(source):
+    (source / "processedResults" / "tabulatedVotes.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"tabulatedVotes.csv lacks the columns A, D, .* fileName"):
+        crema_d.clips(source)
 
 
 @pytest.mark.parametrize("name", ["AudioWAV", "VideoDemographics.csv", "processedResults"])

@@ -1,11 +1,12 @@
 import json
 
+import numpy as np
 import pytest
 
 from sersl_jax import methods
 from sersl_jax.config import create
 from sersl_jax.corpora import iemocap
-from sersl_jax.datasets import ledger
+from sersl_jax.datasets import classes, ledger
 from sersl_jax.datasets.preparation import dry_run, prepare
 from sersl_jax.evaluation.label_rule import describe
 from sersl_jax.training.finetune import open_recognition
@@ -54,6 +55,21 @@ def test_a_turn(tmp_path):
     }  # fmt: skip
     assert man.speaker_id == "iemocap_Ses03M"
     assert man.attributes["sex"] == "male"
+
+
+def test_votes_are_the_raters_own_not_the_actors(tmp_path):
+    path = tmp_path / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
+    first = line("Ses01F_impro01_F000", "ang").replace("C-E2:\tNeutral state;\t()", (
+        "C-E1:\tAnger;\t()\nC-E2:\tAnger; Frustration;\t(Sadness; Fear)\n"
+        "C-E4:\tHappiness; Excited;\t()\nC-E5:\tBored;\t()"
+    ))  # fmt: skip
+    write_text(path, HEADER + first + line("Ses01F_impro01_M000", "xxx"))
+    one, other = iemocap.clips(tmp_path)
+    named = {n: k for n, k in zip(iemocap.CLASSES, one.votes["multimodal"], strict=True) if k}
+    assert named == {"anger": 2, "frustration": 1, "happiness": 1, "excited": 1}
+    assert other.votes["multimodal"] == tuple(int(n == "neutral") for n in iemocap.CLASSES)
+    chosen = classes.select([one], iemocap.CLASSES, USUAL)[0]
+    assert chosen.votes == {"multimodal": (2, 2, 0, 0)}
 
 
 def test_speakers_are_told_by_the_last_letter_and_scripts_by_their_name(tmp_path):
@@ -127,6 +143,12 @@ def test_sessions_are_the_protocol(corpus, tmp_path):
     assert recognition.check(None) == []
     assert recognition.label_rule == {"source": "corpus", "classes": ",".join(USUAL)}
     assert describe(recognition.label_rule).endswith(f", classes {','.join(USUAL)}")
+    config.finetune.label.update({"source": "multimodal", "targets": "soft"})
+    voted = open_recognition(create(config), tmp_path / "voted")
+    assert voted.label_rule["source"] == "multimodal"
+    assert {*voted.clips["label"]} == {"neutral"}  # as all raters of `line` say
+    assert {*voted.clips["votes_multimodal"]} == {"neutral:1"}
+    np.testing.assert_array_equal(voted.dataset.labels["emotion"][0], [0, 0, 1, 0])
 
 
 def test_a_dry_run_says_what_is_missing(corpus, tmp_path):
@@ -137,5 +159,6 @@ def test_a_dry_run_says_what_is_missing(corpus, tmp_path):
     assert "missing: Ses02F_impro01_M001\n" in said
     assert "session: {'1': 7, '2': 7, '3': 7, '4': 7, '5': 7}" in said
     assert "arousal: 35 known" in said
+    assert "multimodal votes: 35 known" in said
     assert "'excited': 5" in said
     assert "'happiness': 10" in dry_run("speech/iemocap", root, tmp_path, classes=list(USUAL))

@@ -89,6 +89,36 @@ def table(root):
     return pd.DataFrame(rows)
 
 
+WORKERS = """FileName,Worker,EmoClass_Major,EmoClass_Second
+MSP-PODCAST_0001_0008.wav,W1,Neutral,"Neutral,Concerned"
+MSP-PODCAST_0001_0008.wav,W2,Other-determined,""
+MSP-PODCAST_0001_0008.wav,W3,Neutral,Neutral
+MSP-PODCAST_0001_0008.wav,W4,Bored,Neutral
+MSP-PODCAST_0001_0019.wav,W1,Angry,Angry
+"""
+DETAIL = """FileName,EmoDetail
+MSP-PODCAST_0001_0008.wav,"W1; Neutral; Neutral,Concerned; A:2.0; V:4.0; D:3.0;"
+MSP-PODCAST_0001_0008.wav,"W2; Other(shrug); ; A:2.0; V:4.0; D:3.0;"
+MSP-PODCAST_0001_0008.wav,"W3; Neutral; Neutral; A:2.0; V:4.0; D:3.0;"
+MSP-PODCAST_0001_0019.wav,"W1; Angry; Angry; A:2.0; V:4.0; D:3.0;"
+"""
+
+
+@pytest.mark.parametrize("text", [WORKERS, DETAIL])
+def test_votes_are_the_workers_classes(root, text):
+    assert not any(clip.votes for clip in msp_podcast.clips(root))
+    write_text(root / "Labels" / "labels_detailed.csv", text)
+    one, other, unrated = msp_podcast.clips(root)[:3]
+    assert dict(zip(msp_podcast.CLASSES, one.votes["voice"], strict=True)) == {
+        **dict.fromkeys(msp_podcast.CLASSES, 0), "neutral": 2, "other": 1,
+    }  # fmt: skip
+    assert sum(other.votes["voice"]) == 1
+    assert unrated.votes == {}
+    write_text(root / "Labels" / "labels_detailed.csv", "FileName,Worker\na.wav,W1\n")
+    with pytest.raises(ValueError, match=r"labels_detailed.csv lacks the columns FileName and Emo"):
+        msp_podcast.clips(root)
+
+
 def test_its_partitions_are_one_split_and_strangers_are_stamped(root):
     clips = table(root)
     (split,) = create_splits("corpus", [*clips["speaker_id"]], clips=clips)

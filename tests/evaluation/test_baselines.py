@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from sersl_jax.corpora import crema_d
-from sersl_jax.evaluation import baselines, label_rule, metrics, results
+from sersl_jax.evaluation import baselines, label_rule, metrics, results, votes
 from sersl_jax.evaluation.protocol import create_splits
 
 
@@ -72,13 +73,34 @@ def test_each_svm_is_chosen_by_its_own_metric(monkeypatch):
         np.testing.assert_array_equal(found, answers[penalty])
 
 
-def test_votes_survive_the_file():
-    classes, votes = ["a b", "c:d", "e"], np.array([1.0, 0, 5])
-    text = baselines.write_votes(votes, classes)
-    assert text == "e:5;a b:1"
-    np.testing.assert_array_equal(baselines.read_votes(text, classes), votes)
-    columns = baselines.vote_columns(np.array([[[1.0, 0, 5], [0, 0, 0], [0, 0, 0]]]), classes)
-    assert columns == {"votes_multimodal": ["e:5;a b:1"]}
+def test_one_class_is_always_answered():
+    kernels = [np.ones((size, 4)) for size in (4, 2, 3)]
+    answers = baselines.fit(kernels, np.full(4, 2), np.array([2, 1]), None, "micro_f1")
+    assert answers.tolist() == [2, 2, 2]
+
+
+def test_ridge_is_scikit_learns_and_chooses_on_validation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(90, 30))
+    y = x[:, 0] + 0.5 * rng.normal(size=90)
+    y[5] = np.nan
+    train, validation, test = np.arange(50), np.arange(50, 70), np.arange(70, 90)
+    z = StandardScaler().fit(x[train]).transform(x)
+    known = np.setdiff1d(train, [5])
+    answers = {s: Ridge(alpha=s).fit(z[known], y[known]) for s in baselines.STRENGTHS}
+
+    def answer(model, rows):
+        return np.clip(model.predict(z[rows]), y[known].min(), y[known].max())
+
+    def ccc(model):
+        a, b = answer(model, validation), y[validation]
+        return 2 * np.cov(a, b, ddof=0)[0, 1] / (a.var() + b.var() + (a.mean() - b.mean()) ** 2)
+
+    best = max(answers, key=lambda s: ccc(answers[s]))
+    found = baselines.ridge(x, y, train, validation, test)
+    np.testing.assert_allclose(found, answer(answers[best], test), rtol=1e-8)
+    assert baselines.ridge(1000 * x, y, train, validation, test).max() <= np.nanmax(y[train])
+    assert not baselines.ridge(x, np.full(90, np.nan), train, validation, test).any()
 
 
 def test_lines_of_a_run(runs):
@@ -88,6 +110,16 @@ def test_lines_of_a_run(runs):
     assert list(lines) == ["svm", "svm_unweighted", "crowd", "majority"]
     assert lines["crowd"]["mean"]["macro_f1"] > lines["majority"]["mean"]["macro_f1"]
     assert lines["majority"]["mean"]["uar"] == pytest.approx(1 / 6)
+
+
+def test_no_crowd_where_its_own_votes_are_the_label(runs):
+    saved = json.loads((runs["ssl1"] / "results.json").read_text())
+    predictions = pd.read_csv(runs["ssl1"] / "predictions.csv")
+    for source in ("voice", "corpus"):
+        lines = baselines.reference_lines(
+            predictions, saved | {"label_rule": {"source": source}}, saved["classes"]
+        )
+        assert "crowd" not in lines
 
 
 def test_lines_without_votes_or_counts(runs):
@@ -101,13 +133,13 @@ def test_crema_d_reference_lines(shared_data: Path):
     """Majority 28.0 accuracy, 7.3 macro F1; the crowd 55.7, 50.1 UAR, 51.9 F1."""
     clips = crema_d.clips(shared_data / "crema_d")
     names, classes = [clip.id for clip in clips], list(crema_d.CLASSES)
-    votes = {
+    rated = {
         kind: np.array([clip.votes[kind] for clip in clips], float) for kind in label_rule.VOTES
     }
-    heard = [baselines.write_votes(row, classes) for row in votes["voice"]]
+    heard = [votes.write(row, classes) for row in rated["voice"]]
     crowds, speakers = [], [clip.speaker_id for clip in clips]
     for seed in range(3):
-        label = np.array(classes)[label_rule.apply(votes["multimodal"], names, seed=seed)]
+        label = np.array(classes)[label_rule.apply(rated["multimodal"], names, seed=seed)]
         columns = {"split": 0, "clip": names, "speaker_id": speakers, "label": label}
         frame = pd.DataFrame(columns | {"votes_voice": heard})
         crowds.append(results.score(baselines.crowd(frame, classes, seed), classes)["mean"])

@@ -9,7 +9,6 @@ import pytest
 
 import sersl_jax
 from sersl_jax import export, predict
-from sersl_jax.inference import target
 from sersl_jax.inference.prediction import Prediction
 from sersl_jax.tasks import Attribute, Task
 from tests.trained_run import CLASSES, babble, config, write_run, write_wav
@@ -107,9 +106,3 @@ def test_serve_draws_a_curve_of_attributes():
     figure = drawing.draw(babble(3.0), windows)
     assert [axes.get_ylabel() for axes in figure.axes] == ["waveform", "Hz", "attribute"]
     assert [line.get_label() for line in figure.axes[-1].lines] == ["arousal", "valence"]
-
-
-def test_evaluate_says_that_there_are_no_classes_to_test(alone):
-    model = target.Model(sersl_jax.load(alone).ensemble, alone)
-    with pytest.raises(ValueError, match=r"has learnt arousal, valence and no classes, which"):
-        target.open_test(model, target.Target("speech/ravdess"))

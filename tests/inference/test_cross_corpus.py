@@ -91,7 +91,7 @@ def test_a_dataset_is_predicted_as_its_files(there, tmp_path, embed, scope):
     chosen.data.normalise, chosen.stages = scope, ("finetune",)
     recognizer = sersl_jax.load(write_run(tmp_path / "run", chosen, MEMBERS))
     dataset = read_dataset("speech/folder", there.data_dir, embed)
-    p = members.probabilities(recognizer.ensemble, dataset, np.arange(4))
+    p = members.answers(recognizer.ensemble, dataset, np.arange(4))
     media = Path(there.data_dir).parent / "there" / "media"
     clips = [media / f"{clip}.wav" for clip in dataset.examples["clip"]]
     for number, name in enumerate(recognizer.members):
@@ -140,7 +140,7 @@ def test_results_are_those_of_the_predictions(tested):
     notes = " ".join(saved["evaluated"]["notes"])
     assert "only speech/folder has glad: every clip of them counts as an error" in notes
     assert "only the model has joy: an error wherever it is predicted" in notes
-    assert "left out: the SVM, and the search for byte-identical clips" in notes
+    assert "left out: the reference lines, and the search for byte-identical clips" in notes
 
 
 def test_the_page_shows_rows_of_the_target_and_columns_of_both(tested):
@@ -226,7 +226,7 @@ def test_the_svm_learns_from_each_members_training_speakers(
     target = replace(there, trained_data_dir=str(here / "data"), only_shared=only_shared)
     saved = evaluate(model_of(here / "run"), target, tmp_path)
     assert {*saved["baselines"]} == {"svm", "svm_unweighted", "majority"}
-    assert not any("SVM" in note for note in saved["evaluated"]["notes"])
+    assert not any("reference lines" in note for note in saved["evaluated"]["notes"])
     tables = [np.sum(s["confusion"]) for s in saved["baselines"]["svm"]["splits"]]
     assert tables == [6 if only_shared else 12] * 2  # each clip once, in blocks
     for features, table, splits in seen:
@@ -338,7 +338,7 @@ def test_few_inputs_are_in_memory_at_a_time(there, monkeypatch):
 
     monkeypatch.setattr(Ensemble, "run", run)
     ensemble = model_of(trained_run()).ensemble
-    p = members.probabilities(ensemble, dataset, np.arange(12))
+    p = members.answers(ensemble, dataset, np.arange(12))
     assert p.shape == (2, 12, 3)
     assert len(waiting) == 6
     assert max(waiting) <= 4

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from sersl_jax.config import create
+from sersl_jax.evaluation import results
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.training import checkpoint, experiment, finetune, init_from, inputs, testing
 from sersl_jax.training.normaliser import speaker_statistics
-from sersl_jax.training.targets import apply_label_rule
+from sersl_jax.training.targets import apply_label_rule, create_targets
 from tests import made_up
 from tests.trained_run import config as trained_run_config
 from tests.trained_run import trained_run
@@ -110,6 +111,28 @@ def test_reference_lines_that_an_older_run_lacks_are_added(tmp_path):
     (tmp_path / "baseline_svm_unweighted.csv").unlink()
     recognition.add_lines(group)
     assert group.has_lines(lines)
+
+
+def test_attributes_have_a_line_of_their_own(tmp_path):
+    made = made_up.corpus()
+    numbers = [json.dumps({"arousal": f"{1 + label}"}) for label in made.labels["emotion"]]
+    table = made.examples.assign(attributes=numbers, sha256=made.examples["clip"])
+    fields = made_up.config()
+    fields.finetune.tasks = {"arousal": 1.0}
+    facts = {"examples": table, "metadata": {"scales": {"arousal": [1.0, 3.0]}}}
+    found = create_targets(replace(made, **facts), create(fields).finetune)
+    clips = testing.clip_table(found.dataset, found.truth, found.labelled)
+    speakers = [f"speaker{k}" for k in range(6)]
+    split = Split(0, tuple(speakers[:4]), (speakers[4],), (speakers[5],))
+    group = testing.Group([split], tmp_path, done=True)
+    chosen = create(fields)
+    finetune.Recognition(
+        chosen, tmp_path, found.dataset, clips, found.tasks, found.rule, [group]
+    ).add_lines(group)
+    lines = testing.read_baselines([group])
+    assert [*lines] == ["ridge"]
+    score = results.score(lines["ridge"], [])["mean"]
+    assert score["ccc_arousal"] > 0.5  # a class shifts some features
 
 
 def test_votes_that_a_dataset_does_not_have_are_not_asked_for():
