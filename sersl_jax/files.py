@@ -1,8 +1,13 @@
 """Writing files so that nobody reads half of one."""
 
+import contextlib
+import fcntl
+import glob
 import os
+import shutil
+import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -11,13 +16,50 @@ def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
 
     The new file is on the disk (fsync) before it is renamed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    write_to(temporary)
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary = beside(path)
+    try:
+        write_to(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)  # where it could not be written
+
+
+def beside(path: Path) -> Path:
+    """A name for what will be renamed to `path`; what killed processes left of it is removed."""
+    own = f".{path.name}.{socket.gethostname()}."
+    for left in path.parent.glob(f"{glob.escape(own)}*"):
+        process = left.name.removeprefix(own).split(".")[0]
+        if process.isdigit() and not _is_alive(int(process)):
+            remove = shutil.rmtree if left.is_dir() else Path.unlink
+            with contextlib.suppress(FileNotFoundError):  # another process was faster
+                remove(left)
+    return path.with_name(f"{own}{os.getpid()}.{threading.get_ident()}")
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text in one step, see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, taken: str) -> Iterator[None]:
+    """Lets one process at a time work in `folder`; raises ValueError(`taken`) for a second one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(taken) from None
+        yield
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True

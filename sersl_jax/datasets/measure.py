@@ -8,6 +8,8 @@ tasks that were declared since are added to it.
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -43,6 +45,10 @@ class Measured:
     lines: tuple[Entry, ...] = ()
 
 
+class CacheError(OSError):
+    """What was measured cannot be kept: that is no fault of the clip."""
+
+
 class _UnusableError(Exception):
     """The clip can't be used; args are the ledger's stage and reason."""
 
@@ -53,13 +59,15 @@ def measure(
     """Measures `clip`, or reads what an earlier run measured; never raises for a bad clip."""
     try:
         path = _entry(clip, options, cache)
-        if not path.exists():
+        if not path.exists() or _is_damaged(path):
             _save(path, _measure(clip, options, tasks))
         elif missing := _unscored(path, tasks):
             _save(path, _add_scores(path, clip, options, missing))
         return _load(clip, path, tasks)
     except _UnusableError as error:
         stage, reason = error.args
+    except CacheError:
+        raise
     except OSError as error:
         stage, reason = "corpus", f"{error.strerror or error}"
     except Exception as error:  # a broken file may break a decoder in any way; the rest goes on
@@ -71,6 +79,15 @@ def read(path: Path, features: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, 
     """The stored features of a measured clip, one row per segment."""
     with np.load(path) as arrays:
         return {name: arrays[name] for name in features}
+
+
+def _is_damaged(path: Path) -> bool:
+    """Whether a cache entry is not as it was written; ZIP keeps a CRC of every array."""
+    try:
+        with zipfile.ZipFile(path) as entry:
+            return entry.testzip() is not None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError):
+        return True
 
 
 def _measure(
@@ -198,11 +215,15 @@ def _digest(path: Path, size: int, mtime: int) -> str:
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     # NumPy declares `allow_pickle` beside the arrays: a name that no array here has.
     np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
-    files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+    except OSError as error:
+        said = f"{path.parent} takes no measurements ({error.strerror}): mend that, then give the "
+        raise CacheError(f"{said}same command again") from error
 
 
 def _load(clip: Clip, path: Path, tasks: Sequence[PretextTask]) -> Measured:

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sersl_jax import files
+from sersl_jax import files, seal
 from sersl_jax.evaluation import attributes as attribute_scores
 from sersl_jax.evaluation import metrics
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
+PREDICTIONS_HASH = "predictions_sha256"
 LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
     "svm": "SVM, balanced",
     "svm_unweighted": "SVM, unweighted",
@@ -107,6 +108,7 @@ def _write_files(workdir: Path, predictions: pd.DataFrame, results: Mapping[str,
         workdir / "predictions.csv",
         lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
     )
+    results = {**results, PREDICTIONS_HASH: seal.digest(workdir / "predictions.csv")}
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
     files.write_text(workdir / "results.json", text)
 

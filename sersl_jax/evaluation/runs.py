@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from sersl_jax import seal
 from sersl_jax.evaluation import attributes, metrics, paper, results
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
@@ -96,6 +97,11 @@ def read(path: str | Path) -> Run:
             f"{file} does not exist: name a finished run's directory or a predictions.csv"
         )
     saved = _read_results(path) if path.is_dir() else {}
+    if saved.get(results.PREDICTIONS_HASH, known := seal.digest(file)) != known:
+        raise ValueError(
+            f"{file} is not as it was when {path}/results.json was written: delete results.json "
+            "and give the run's command again, or name the CSV alone"
+        )
     names = {*results.COLUMNS, *FOREIGN}  # text, even where they look like numbers
     predictions = pd.read_csv(file, keep_default_na=False, na_values=[""], converters=_as(names))
     _check_columns(predictions, file)

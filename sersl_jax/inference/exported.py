@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sersl_jax import files
+from sersl_jax import files, seal
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
 from sersl_jax.training import export_folder
 
@@ -30,6 +30,7 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
     files.write_text(out / "config.json", config)
     files.write_text(out / "README.md", _card(ensemble, format))
+    seal.write(out, (FILES[format], "config.json"))
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sersl_jax import seal
+
 VERSION = 1
 MODEL = "model.safetensors"
 # Trained on CREMA-D with configs/best.py; its README.md is the model card.
@@ -20,7 +22,7 @@ def is_export(folder: Path) -> bool:
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights as `Ensemble` has them, each with a leading axis of members, and config.json.
 
-    Raises ValueError, naming the folder, where it is no export or one of another version.
+    Raises ValueError, naming the folder, where it is no export, of another version or damaged.
     """
     from safetensors.numpy import load_file
 
@@ -30,6 +32,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
     if config["version"] != VERSION:
         raise ValueError(f"{folder} is of export version {config['version']}, not {VERSION}")
+    seal.check(folder, "export the run again, or fetch the folder again")
     weights: dict[str, Any] = {}
     for name, array in load_file(folder / MODEL).items():
         *parents, leaf = name.split(".")
