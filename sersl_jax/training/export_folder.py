@@ -27,7 +27,10 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     from safetensors.numpy import load_file
 
     path = folder / "config.json"
-    config = json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged, no JSON ({error}): export the run again") from None
     if config.get("model_type") != "sersl_jax":
         raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
     if config["version"] != VERSION:
