@@ -93,7 +93,7 @@ def _is_damaged(path: Path) -> bool:
 def _measure(
     clip: Clip, options: SpeechOptions, tasks: Sequence[PretextTask]
 ) -> dict[str, np.ndarray]:
-    waveform, spans = _read(clip, options)
+    waveform, spans, notes = _read(clip, options)
     pieces = _cut(waveform, spans)
     arrays = {
         "sha256": np.array(hashlib.sha256(waveform.tobytes()).hexdigest()),
@@ -103,7 +103,7 @@ def _measure(
     }
     if "waveform" in options.features:
         arrays["waveform"] = np.round(np.clip(pieces, -1, 1) * 32767).astype(np.int16)
-    lines = [("note", note) for note in _notes(waveform)]
+    lines = [("note", note) for note in notes + _notes(waveform)]
     if isinstance(options, PretextOptions):
         more, lost = _scores(clip, waveform, spans, options, tasks)
         arrays, lines = arrays | more, lines + lost
@@ -112,10 +112,11 @@ def _measure(
 
 def _read(
     clip: Clip, options: SpeechOptions
-) -> tuple[Float[np.ndarray, " samples"], list[tuple[float, float]]]:
-    """The clip's sound and the spans (s) of its segments; raises where there are none."""
+) -> tuple[Float[np.ndarray, " samples"], list[tuple[float, float]], list[str]]:
+    """The clip's sound, the spans (s) of its segments, notes; raises where there are none."""
+    notes: list[str] = []
     try:
-        waveform = audio.read(clip.media, clip.start, clip.end)
+        waveform = audio.read(clip.media, clip.start, clip.end, notes)
     except audio.AudioError as error:
         raise _UnusableError("audio", str(error)) from error
     pretext = isinstance(options, PretextOptions)
@@ -125,7 +126,7 @@ def _read(
     spans = segments.windows(seconds, options.window, options.hop) if pretext else [(0.0, seconds)]
     if not spans or not llds.num_frames(waveform.size):
         raise _UnusableError("segments", f"too short: {seconds:.2f} s")
-    return waveform, spans
+    return waveform, spans, notes
 
 
 def _scores(
@@ -161,7 +162,8 @@ def _add_scores(
     assert isinstance(options, PretextOptions)
     with np.load(path) as stored:
         arrays = dict(stored)
-    more, lost = _scores(clip, *_read(clip, options), options, tasks)
+    waveform, spans, _ = _read(clip, options)
+    more, lost = _scores(clip, waveform, spans, options, tasks)
     lines = [tuple(line) for line in json.loads(str(arrays["lines"]))]
     lines += [line for line in lost if line not in lines]
     return arrays | more | {"lines": np.array(json.dumps(lines))}
