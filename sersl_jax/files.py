@@ -3,12 +3,19 @@
 import contextlib
 import fcntl
 import glob
+import json
 import os
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas
+
+_LONGEST_LINE = 1 << 20  # bytes of a table's header
 
 
 def write_atomically(path: Path, write_to: Callable[[Path], object]) -> None:
@@ -41,6 +48,30 @@ def beside(path: Path) -> Path:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text in one step, see `write_atomically`."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds; raises ValueError, naming it, where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged or no JSON: {error}") from None
+
+
+def read_table(path: Path, **options: Any) -> "pandas.DataFrame":
+    """A CSV in UTF-8, by `pandas.read_csv`; raises ValueError, naming it, where it is none."""
+    import pandas
+
+    with path.open("rb") as file:
+        head = file.read(_LONGEST_LINE)
+    if len(head) == _LONGEST_LINE and not any(end in head for end in (b"\n", b"\r")):
+        raise ValueError(f"{path} is no CSV: its first line is longer than 1 MB")
+    try:
+        return pandas.read_csv(path, **options)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8, save it so: {error}") from None
+    except (pandas.errors.EmptyDataError, pandas.errors.ParserError) as error:
+        raise ValueError(f"{path} is no CSV: {error}") from None
 
 
 @contextlib.contextmanager

@@ -80,7 +80,7 @@ def _differences(
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a prepared dataset, without TFDS."""
-    return json.loads((folder / "metadata.json").read_text())
+    return files.read_json(folder / "metadata.json")
 
 
 @contextmanager

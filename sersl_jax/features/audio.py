@@ -123,6 +123,8 @@ def _decode(
 ) -> tuple[Float[np.ndarray, "samples channels"], int]:
     """Decodes the first audio stream; time 0 is its own first sample."""
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioError(f"{path}: not readable as sound or video (of an unknown codec)")
     rate, tick = stream.rate, stream.time_base or Fraction(1, stream.rate)
     origin = (stream.start_time or 0) * tick
     if first > _MARGIN:

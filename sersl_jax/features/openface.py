@@ -70,11 +70,11 @@ def _read(path: Path, modified: int) -> FaceTrack:
 def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
     """The columns we use as numbers (NaN where they are none); every row has a frame and a time."""
     try:
-        table = pd.read_csv(
+        table = files.read_table(
             path, skipinitialspace=True, na_values=_NOT_NUMBERS, encoding_errors="replace",
             low_memory=False, index_col=False, on_bad_lines="skip",
         )  # fmt: skip
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except ValueError as error:
         raise FaceError(f"{path}: not an OpenFace CSV ({error}); run OpenFace again") from None
     table.columns = table.columns.str.strip()
     _check_columns(path, set(table.columns))

@@ -72,7 +72,27 @@ def read_safetensors(folder: Path) -> Ensemble:
     """
     check_installed("safetensors")
     weights, config = export_folder.read(folder)
-    return create_ensemble(weights, config["members"], config["training"])
+    try:
+        ensemble = create_ensemble(weights, config["members"], config["training"])
+        _check_fit(ensemble)
+    except Exception as error:  # flax, JAX and pydantic each have their own
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        raise ValueError(
+            f"{folder}: {export_folder.MODEL} and config.json do not fit together ({said}): export "
+            "the run again"
+        ) from None
+    return ensemble
+
+
+def _check_fit(ensemble: Ensemble) -> None:
+    """Raises where weights lack, or have another shape than the network that is described."""
+    shape = (1, 64, 130) if ensemble.input_name == "llds" else (1, 16_000)
+    inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
+    lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
+    answers, _ = jax.eval_shape(create_forward(ensemble.info), ensemble.weights, inputs, lengths)
+    number = len(ensemble.labels) + len(ensemble.attributes)
+    if answers.shape != (1, number) or len(ensemble.weights["temperature"]) != len(ensemble.names):
+        raise ValueError(f"{answers.shape[1]} answers of {len(ensemble.names)} members")
 
 
 def check_installed(format: str) -> None:

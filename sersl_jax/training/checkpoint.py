@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from sersl_jax import seal
+from sersl_jax import files, seal
 
 if TYPE_CHECKING:
     from sersl_jax.training.trainer import Training
@@ -180,7 +180,7 @@ def _seal(step: Path) -> None:
 
 def _read_info(step: Path) -> dict[str, Any]:
     seal.check(step, _REMEDY, "info/")
-    return json.loads((step / "info" / "metadata").read_text())
+    return files.read_json(step / "info" / "metadata")
 
 
 def _latest(path: Path) -> Path | None:

@@ -66,7 +66,7 @@ def claim(workdir: Path, config: Config) -> None:
     """
     path = workdir / "config.json"
     if path.exists():
-        _check_same(workdir, json.loads(path.read_text()), config)
+        _check_same(workdir, files.read_json(path), config)
     workdir.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
         files.write_text(path, json.dumps(dataclasses.asdict(config), indent=1))
