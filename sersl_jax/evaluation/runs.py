@@ -139,6 +139,8 @@ def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
             f"{file} has no column {', '.join(missing)}; needed: {', '.join(FOREIGN)} "
             "(speaker_id and p_<class> if known)"
         )
+    if predictions.empty:
+        raise ValueError(f"{file} holds no rows")
     if (predictions[needed] == "").to_numpy().any():
         raise ValueError(f"{file} has empty cells in {', '.join(needed)}")
     twice = predictions[predictions.duplicated(["split", "clip"])]

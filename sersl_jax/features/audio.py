@@ -20,6 +20,7 @@ _MARGIN = 1  # s decoded on either side of a cut, for filters and codecs to sett
 _WAV_DATA = re.compile(r"^data : (\d+) \(should be \d+\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # sizes from here on are what programs write that cannot know the length
 _COMPRESSED, _SHORTFALL = ("OGG", "MP3"), 0.1  # s
+_BLOCK = 1 << 24  # samples
 _OGG_HEADER, _OGG_PAGE = 27, 27 + 255 + 255 * 255  # bytes, the latter of the largest page
 
 
@@ -77,7 +78,7 @@ def _read_sound(
         stop = sound.frames if last is None else min(last * rate, sound.frames)
         if begin:  # a codec starts anew after any seek
             sound.seek(begin)
-        samples = sound.read(stop - begin, dtype="float32", always_2d=True)
+        samples = _read_frames(sound, stop - begin)
         size = _WAV_DATA.search(sound.extra_info)
         missing = (stop - begin - len(samples)) / rate
         allowed = _SHORTFALL if sound.format in _COMPRESSED else 0.0
@@ -86,6 +87,15 @@ def _read_sound(
     if missing:
         notes.append(f"ends {missing:.2f} s before its header says")
     return samples, rate
+
+
+def _read_frames(sound: soundfile.SoundFile, number: int) -> Float[np.ndarray, "samples channels"]:
+    """Up to `number` frames, in blocks: a broken header may promise terabytes."""
+    size = max(_BLOCK // sound.channels, 1)
+    blocks = [sound.read(min(size, number), dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == size and (left := number - size * len(blocks)):
+        blocks.append(sound.read(min(size, left), dtype="float32", always_2d=True))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
 def _check_ogg(path: Path) -> list[str]:

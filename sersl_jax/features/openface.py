@@ -79,7 +79,7 @@ def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
     table.columns = table.columns.str.strip()
     _check_columns(path, set(table.columns))
     for name in table.columns.difference(table.select_dtypes("number").columns):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
+        table[name] = pd.to_numeric(table[name].astype(str), errors="coerce")  # 400 digits: inf
     columns = [*_COLUMNS, *(_POSE if {*_POSE} <= {*table.columns} else [])]
     rows = table.reindex(columns=columns, fill_value=0).to_numpy(np.float64)  # 1.x: no face_id
     rows = rows[np.isfinite(rows[:, [_FRAME, _TIME]]).all(axis=1)]
