@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
+_NO_SPACE = "No space left on device"
+_MAKE_ROOM = "; make room and give the same command again"
+
 
 def run(
     main: Callable[[Sequence[str]], int | None], define_flags: Callable[[], None] | None = None
@@ -15,16 +18,17 @@ def run(
     commands' flags are the same.
 
     Errors that a user can mend (`ValueError`, `OSError`, `MemoryError`) end the command with one
-    line on stderr and exit code 2. `--verbosity=1` shows the traceback.
+    line on stderr and exit code 2, and so does a full disk. `--verbosity=1` shows the traceback.
     """
 
     def guarded(argv: Sequence[str]) -> None:
         try:
             sys.exit(main(argv))
-        except (ValueError, OSError, MemoryError) as error:
-            if flags.FLAGS.verbosity >= 1:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
+            full = _NO_SPACE in str(error)  # array_record's writer tells so by a RuntimeError
+            if flags.FLAGS.verbosity >= 1 or (isinstance(error, RuntimeError) and not full):
                 raise
-            print(f"error: {_one_line(error)}", file=sys.stderr)
+            print(f"error: {_one_line(error)}{_MAKE_ROOM * full}", file=sys.stderr)
             sys.exit(2)
 
     if define_flags is not None:

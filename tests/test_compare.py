@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from sersl_jax import compare
+from sersl_jax import compare, seal
 from sersl_jax.evaluation import comparable, comparison, paper
 from sersl_jax.evaluation import runs as finished
 from sersl_jax.evaluation.label_rule import LabelRule
@@ -122,11 +122,16 @@ def voted(runs, tmp_path):
     path = shutil.copytree(runs["ssl1"], tmp_path / "voted")
     saved = json.loads((path / "results.json").read_text())
     saved["label_rule"] = LabelRule("multimodal").stamp()
-    (path / "results.json").write_text(json.dumps(saved))
     table = pd.read_csv(path / "predictions.csv")
     table.loc[table["clip"].str.contains("_07_"), "label"] = "neutral"
-    table.to_csv(path / "predictions.csv", index=False)
+    write(path, saved, table)
     return path
+
+
+def write(path, saved, table):
+    table.to_csv(path / "predictions.csv", index=False)
+    saved["predictions_sha256"] = seal.digest(path / "predictions.csv")
+    (path / "results.json").write_text(json.dumps(saved))
 
 
 def test_labels_are_side_by_side_and_not_tested_against_each_other(runs, voted, tmp_path, capsys):
@@ -154,9 +159,8 @@ def test_the_number_of_common_splits_is_told(runs, tmp_path):
     short = shutil.copytree(runs["supervised"], tmp_path / "short")
     saved = json.loads((short / "results.json").read_text())
     saved["splits"] = saved["splits"][:2]
-    (short / "results.json").write_text(json.dumps(saved))
     table = pd.read_csv(short / "predictions.csv")
-    table[table["split"] < 2].to_csv(short / "predictions.csv", index=False)
+    write(short, saved, table[table["split"] < 2])
     result = comparison.compare(comparable.read_all([short, runs["ssl1"]]))
     said = tables.notes(result)[0]
     assert "of the 2 splits that all runs have (SSL 1 (our method) has 4 more);" in said

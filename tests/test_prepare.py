@@ -13,8 +13,8 @@ import pytest
 from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
 from sersl_jax.datasets import identity, ledger, measure, options
-from sersl_jax.datasets.builder import process_map
 from sersl_jax.datasets.preparation import prepare
+from sersl_jax.datasets.workers import process_map
 from sersl_jax.features import openface, tracking
 from tests.datasets.examples import assert_same
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]  # 0 turns a field off
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Natural = Annotated[int, Field(ge=0, lt=2**31)]  # 0 turns a field off
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -57,7 +57,7 @@ class ConvConfig(Checked):
 
     stride: Count = 4  # frames that are averaged into one
     center: bool = True  # subtracts each clip's own mean: less of the microphone is left
-    kernels: tuple[Count, ...] = (5, 3, 3)  # averaged frames
+    kernels: tuple[Annotated[Count, Field(le=1000)], ...] = (5, 3, 3)  # averaged frames
     # voice: pitch, its quality, zero crossings and MFCCs alone, which depend least on microphones
     descriptors: Literal["all", "voice"] = "all"
     loudest: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of a clip's frames that are read

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sersl_jax import files
 from sersl_jax.corpora import Clip
 
 CLASSES = ("anger", "disgust", "fear", "happiness", "neutral", "sadness")
@@ -84,4 +85,4 @@ def _winners(vote: str) -> tuple[int, ...]:
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: --source is the folder that CREMA-D came in")
-    return pd.read_csv(path, dtype=str)
+    return files.read_table(path, dtype=str)

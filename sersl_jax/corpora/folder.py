@@ -5,6 +5,7 @@
 `sex` and `sentence` if known. An empty cell is unknown.
 """
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from sersl_jax import files
 from sersl_jax.corpora import Clip, _labels
 
 _SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma")
@@ -27,10 +29,10 @@ def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
     file are yielded too, and so land in the ledger. Raises FileNotFoundError and ValueError.
     """
     source = Path(source)
-    attributes = _attributes(source / "labels.csv")
-    labels = _column(source / "labels.csv", "label", required=not _numbers(attributes))
-    speakers = _column(source / "labels.csv", "speaker_id", required=False)
-    speakers |= _column(source / "speakers.csv", "speaker_id")
+    labelled, spoken = (_read(source / name) for name in ("labels.csv", "speakers.csv"))
+    attributes = _attributes(labelled)
+    labels = _column(labelled, "label", required=not _numbers(attributes))
+    speakers = _column(labelled, "speaker_id", required=False) | _column(spoken, "speaker_id")
     media = dict.fromkeys(_media(source / "media"))
     found = {id_ for id_, _ in media}
     media |= dict.fromkeys(
@@ -58,15 +60,17 @@ def scales(clips: Sequence[Clip]) -> dict[str, tuple[float, float]]:
     return {name: (float(floor(min(v))), float(ceil(max(v)))) for name, v in sorted(found.items())}
 
 
-def _attributes(path: Path) -> dict[str, dict[str, str]]:
+def _attributes(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
     """clip -> its attributes: columns that hold nothing but numbers, and those of `_TEXT`."""
-    if not path.exists():
+    if table is None:
         return {}
-    table = _read(path)
     known = {"clip", "label", "speaker_id"}
     names = [n for n in table if n in _TEXT or (n not in known and _is_numeric([*table[n]]))]
-    rows = table.to_dict("records") if "clip" in table else []
-    return {_stem(row["clip"]): {n: row[n] for n in names if row[n]} for row in rows}
+    columns = zip(*(table[n] for n in names), strict=True) if names else itertools.repeat(())
+    rows = zip(table["clip"], columns, strict=False) if "clip" in table else []
+    return {
+        clip: {n: value for n, value in zip(names, row, strict=True) if value} for clip, row in rows
+    }
 
 
 def _numbers(attributes: Mapping[str, Mapping[str, str]]) -> bool:
@@ -99,25 +103,34 @@ def _face(folder: Path, id_: str) -> Path | None:
     return next((path for path in beside if path.is_file()), None)
 
 
-def _column(path: Path, name: str, required: bool = True) -> dict[str, str]:
-    """clip -> value of one column of a CSV; a clip may be written with its media suffix."""
-    if not path.exists():
+def _column(table: pd.DataFrame | None, name: str, required: bool = True) -> dict[str, str]:
+    """clip -> value of one column of a CSV."""
+    if table is None:
         return {}
-    table = _read(path)
     missing = {"clip", name} - {*table.columns}
     if missing and (required or "clip" in missing):
-        raise ValueError(f"{path} lacks the column {', '.join(sorted(missing))}")
-    if missing:
-        return {}
-    return {_stem(clip): value for clip, value in zip(table["clip"], table[name], strict=True)}
+        raise ValueError(f"{table.attrs['path']} lacks the column {', '.join(sorted(missing))}")
+    return {} if missing else dict(zip(table["clip"], table[name], strict=True))
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """All cells as text; those that a short row lacks are empty."""
-    table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False)
-    return table.fillna("")
+def _read(path: Path) -> pd.DataFrame | None:
+    """All cells as text, those that a short row lacks are empty; clips without a media suffix.
+
+    None where there is no such file. Raises ValueError where a clip has two rows that differ.
+    """
+    if not path.exists():
+        return None
+    table = files.read_table(path, dtype=str, skipinitialspace=True, keep_default_na=False)
+    table = table.fillna("")
+    table.attrs["path"] = path
+    if "clip" in table:
+        table["clip"] = [_stem(clip) for clip in table["clip"]]
+        table = table.drop_duplicates()
+        if len(twice := table["clip"][table["clip"].duplicated()]):
+            raise ValueError(f"{path}: the rows of clip {twice.iloc[0]} differ")
+    return table
 
 
 def _stem(clip: str) -> str:
-    suffix = Path(clip).suffix
-    return clip[: -len(suffix)] if suffix.lower() in SUFFIXES else clip
+    stem, suffix = os.path.splitext(clip)
+    return stem if suffix.lower() in SUFFIXES else clip

@@ -7,8 +7,7 @@ validation, test and test2; Test3 comes without labels. `votes` are the workers'
 
 from pathlib import Path
 
-import pandas as pd
-
+from sersl_jax import files
 from sersl_jax.corpora import NUMBERS, UNKNOWN, Clip, _files, _labels
 
 CLASSES = tuple(_labels.MSP_EMOTIONS.values())
@@ -41,7 +40,7 @@ def clips(source: Path) -> list[Clip]:
     Raises FileNotFoundError and ValueError for a missing or older table.
     """
     path = _files.first(Path(source), _TABLES, "MSP-Podcast")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = files.read_table(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     missing = [column for column in _COLUMNS if column not in table]
     if missing:
         raise ValueError(f"{path} lacks the column {', '.join(missing)}: take release 1.8 or later")

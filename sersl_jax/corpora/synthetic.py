@@ -5,7 +5,6 @@ laid out like any folder and read by the same reader. The same arguments give th
 """
 
 import csv
-import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from sersl_jax import files
 from sersl_jax.corpora import crema_d, folder, synthetic_face, synthetic_voice
 from sersl_jax.features import openface
 
@@ -111,7 +111,7 @@ def _write(
     directory = Path(directory)
     if directory.is_dir():
         return directory
-    unfinished = directory.with_name(f"{directory.name}.{os.getpid()}.unfinished")
+    unfinished = files.beside(directory)
     for name in ("media", "openface"):
         (unfinished / name).mkdir(parents=True)
     with ThreadPoolExecutor() as pool:

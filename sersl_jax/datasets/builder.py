@@ -11,11 +11,9 @@ import importlib.metadata
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any, ClassVar
 
-import joblib
 import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
@@ -174,30 +172,6 @@ def _examples(
     generate: Callable[..., Iterator[Example]], watch: Watch, **shard: Any
 ) -> Iterator[Example]:
     return watch(generate(**shard))
-
-
-def process_map(workers: int) -> Map:
-    """A `map_clips` of that many processes, with a progress bar.
-
-    Threads would wait for each other: openSMILE calls back into Python once a frame.
-    """
-
-    def run(function: Measure, clips: Sequence[Clip]) -> list[Measured]:
-        measured = joblib.Parallel(workers, return_as="generator")(
-            joblib.delayed(function)(clip) for clip in clips
-        )
-        bar: tqdm[Any] = tqdm(
-            measured, "measure", len(clips), unit="clip", disable=None, smoothing=0.05
-        )
-        try:
-            return list(bar)
-        except BrokenProcessPool:
-            raise ValueError(
-                "a process that measured clips died, of memory or of a broken file: "
-                "the same command goes on, with --workers=1 one clip at a time"
-            ) from None
-
-    return run
 
 
 def count(bar: tqdm, examples: Iterator[Example]) -> Iterator[Example]:

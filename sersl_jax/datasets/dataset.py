@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Num, Shaped
 
+from sersl_jax import seal
 from sersl_jax.datasets import identity
 from sersl_jax.datasets import load as load_builder
 
@@ -57,10 +58,13 @@ class Dataset:
 def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
     """Opens a prepared dataset and reads all but its inputs.
 
-    Raises ValueError where the dataset was prepared without `input_name`, or as tfrecord files.
+    Raises ValueError where the dataset was prepared without `input_name`, or as tfrecord files, or
+    a file of it is damaged.
     """
     builder = load_builder(name, data_dir)
-    metadata = identity.read_metadata(Path(builder.data_path))
+    folder = Path(builder.data_path)
+    seal.check(folder, "prepare it again with --overwrite; what was measured is kept")
+    metadata = identity.read_metadata(folder)
     if input_name not in metadata["features"]:
         raise ValueError(
             f"dataset {name} holds no {input_name}: prepare it with --features=llds,{input_name}"

@@ -1,6 +1,5 @@
 """Whether the dataset on disk is the one that is asked for; and a lock for who makes it."""
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sersl_jax import files
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets.options import SpeechOptions
 from sersl_jax.pretext import registry
@@ -84,18 +84,13 @@ def _differences(
 
 def read_metadata(folder: Path) -> dict[str, Any]:
     """The metadata of a prepared dataset, without TFDS."""
-    return json.loads((folder / "metadata.json").read_text())
+    return files.read_json(folder / "metadata.json")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Lets one process at a time change the datasets in `folder`; cleans up after a killed one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(f"another process prepares {folder}: wait for it") from None
+    with files.locked(folder, f"another process prepares {folder}: wait for it"):
         for left in folder.glob("*incomplete*"):
             shutil.rmtree(left)
         for previous in folder.glob(f"*{PREVIOUS}"):

@@ -8,6 +8,8 @@ tasks that were declared since are added to it.
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -43,6 +45,10 @@ class Measured:
     lines: tuple[Entry, ...] = ()
 
 
+class CacheError(OSError):
+    """What was measured cannot be kept: that is no fault of the clip."""
+
+
 class _UnusableError(Exception):
     """The clip can't be used; args are the ledger's stage and reason."""
 
@@ -53,13 +59,15 @@ def measure(
     """Measures `clip`, or reads what an earlier run measured; never raises for a bad clip."""
     try:
         path = _entry(clip, options, cache)
-        if not path.exists():
+        if not path.exists() or _is_damaged(path):
             _save(path, _measure(clip, options, tasks))
         elif missing := _unscored(path, tasks):
             _save(path, _add_scores(path, clip, options, missing))
         return _load(clip, path, tasks)
     except _UnusableError as error:
         stage, reason = error.args
+    except CacheError:
+        raise
     except OSError as error:
         stage, reason = "corpus", f"{error.strerror or error}"
     except Exception as error:  # a broken file may break a decoder in any way; the rest goes on
@@ -73,10 +81,19 @@ def read(path: Path, features: tuple[str, ...]) -> dict[str, Shaped[np.ndarray, 
         return {name: arrays[name] for name in features}
 
 
+def _is_damaged(path: Path) -> bool:
+    """Whether a cache entry is not as it was written; ZIP keeps a CRC of every array."""
+    try:
+        with zipfile.ZipFile(path) as entry:
+            return entry.testzip() is not None
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError):
+        return True
+
+
 def _measure(
     clip: Clip, options: SpeechOptions, tasks: Sequence[PretextTask]
 ) -> dict[str, np.ndarray]:
-    waveform, spans = _read(clip, options)
+    waveform, spans, notes = _read(clip, options)
     pieces = _cut(waveform, spans)
     arrays = {
         "sha256": np.array(hashlib.sha256(waveform.tobytes()).hexdigest()),
@@ -86,7 +103,7 @@ def _measure(
     }
     if "waveform" in options.features:
         arrays["waveform"] = np.round(np.clip(pieces, -1, 1) * 32767).astype(np.int16)
-    lines = [("note", note) for note in _notes(waveform)]
+    lines = [("note", note) for note in notes + _notes(waveform)]
     if isinstance(options, PretextOptions):
         more, lost = _scores(clip, waveform, spans, options, tasks)
         arrays, lines = arrays | more, lines + lost
@@ -95,10 +112,11 @@ def _measure(
 
 def _read(
     clip: Clip, options: SpeechOptions
-) -> tuple[Float[np.ndarray, " samples"], list[tuple[float, float]]]:
-    """The clip's sound and the spans (s) of its segments; raises where there are none."""
+) -> tuple[Float[np.ndarray, " samples"], list[tuple[float, float]], list[str]]:
+    """The clip's sound, the spans (s) of its segments, notes; raises where there are none."""
+    notes: list[str] = []
     try:
-        waveform = audio.read(clip.media, clip.start, clip.end)
+        waveform = audio.read(clip.media, clip.start, clip.end, notes)
     except audio.AudioError as error:
         raise _UnusableError("audio", str(error)) from error
     pretext = isinstance(options, PretextOptions)
@@ -108,7 +126,7 @@ def _read(
     spans = segments.windows(seconds, options.window, options.hop) if pretext else [(0.0, seconds)]
     if not spans or not llds.num_frames(waveform.size):
         raise _UnusableError("segments", f"too short: {seconds:.2f} s")
-    return waveform, spans
+    return waveform, spans, notes
 
 
 def _scores(
@@ -144,7 +162,8 @@ def _add_scores(
     assert isinstance(options, PretextOptions)
     with np.load(path) as stored:
         arrays = dict(stored)
-    more, lost = _scores(clip, *_read(clip, options), options, tasks)
+    waveform, spans, _ = _read(clip, options)
+    more, lost = _scores(clip, waveform, spans, options, tasks)
     lines = [tuple(line) for line in json.loads(str(arrays["lines"]))]
     lines += [line for line in lost if line not in lines]
     return arrays | more | {"lines": np.array(json.dumps(lines))}
@@ -198,11 +217,15 @@ def _digest(path: Path, size: int, mtime: int) -> str:
 
 
 def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = io.BytesIO()
     # NumPy declares `allow_pickle` beside the arrays: a name that no array here has.
     np.savez(content, **arrays)  # pyright: ignore[reportArgumentType]
-    files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(path, lambda temporary: temporary.write_bytes(content.getbuffer()))
+    except OSError as error:
+        said = f"{path.parent} takes no measurements ({error.strerror}): mend that, then give the "
+        raise CacheError(f"{said}same command again") from error
 
 
 def _load(clip: Clip, path: Path, tasks: Sequence[PretextTask]) -> Measured:

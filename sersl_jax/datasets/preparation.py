@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from sersl_jax import datasets
+from sersl_jax import datasets, seal
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets import identity, ledger, options
 from sersl_jax.datasets.source import read_clips
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
 
 OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
+_SEALED = ("dataset_info.json", "features.json", "metadata.json")  # and the shards
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def prepare(
     data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
     existing = datasets.find(dataset, data_dir)
     if relabel:
-        _relabel(dataset, data_dir, existing, given)
+        _relabel(dataset, data_dir, given)
         return datasets.load(dataset, data_dir)
     chosen = options.create(OPTIONS[kind], **given)
     workers = workers or os.cpu_count() or 1
@@ -80,6 +81,8 @@ def prepare(
         "fingerprint": identity.fingerprint(clips),
     }
     if existing and not overwrite and _serves(existing, dataset, chosen, stamp):
+        if not (existing / "label_card.json").exists():  # a kill came before
+            _finish(dataset, existing)
         return datasets.load(dataset, data_dir)
     how = How(workers, strict, beam_runner, beam_options)
     with identity.locked(data_dir / kind / corpus):
@@ -125,13 +128,17 @@ def dry_run(
     return survey(read_clips(kind, corpus, source, data_dir, chosen, limit), chosen)
 
 
-def _relabel(dataset: str, data_dir: Path, existing: Path | None, given: dict[str, Any]) -> None:
+def _relabel(dataset: str, data_dir: Path, given: dict[str, Any]) -> None:
     from sersl_jax.datasets.relabel import relabel
 
-    if existing is None or not dataset.startswith("pretext/"):
-        raise ValueError(f"--relabel needs a prepared pretext dataset: {dataset} in {data_dir}")
-    stored = identity.read_metadata(existing)["options"]
-    with identity.locked(existing.parent):
+    needed = f"--relabel needs a prepared pretext dataset: {dataset} in {data_dir}"
+    if not dataset.startswith("pretext/") or not Path(data_dir, dataset).is_dir():
+        raise ValueError(needed)
+    with identity.locked(data_dir / dataset):  # puts back what a kill left aside
+        existing = datasets.find(dataset, data_dir)
+        if existing is None:
+            raise ValueError(needed)
+        stored = identity.read_metadata(existing)["options"]
         relabel(existing, options.create(options.PretextOptions, **(stored | given)))
     _finish(dataset, existing)
 
@@ -148,6 +155,7 @@ def _build(
     import tensorflow_datasets as tfds
 
     from sersl_jax.datasets import builder as builders
+    from sersl_jax.datasets import workers
 
     kind, corpus = datasets.parse_name(dataset)
     cache = data_dir / "measured"
@@ -155,7 +163,7 @@ def _build(
     config = tfds.download.DownloadConfig(download_mode=mode)
     with tqdm(desc="write", unit="example", disable=None, mininterval=0.5) as bar:
         maps, watch = (
-            builders.process_map(how.workers),
+            workers.process_map(how.workers),
             functools.partial(builders.count, bar),
         )
         if how.beam_runner:
@@ -185,6 +193,7 @@ def _finish(dataset: str, folder: Path) -> None:
     """Summarises the labels and prints, on stderr, what was made and what was lost."""
     from sersl_jax.datasets import summary
 
+    seal.write(folder, (p.name for p in folder.iterdir() if "-of-" in p.name or p.name in _SEALED))
     summary.write(folder)
     metadata = identity.read_metadata(folder)
     lines = ledger.read(folder / ledger.NAME)

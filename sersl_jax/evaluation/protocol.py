@@ -76,7 +76,7 @@ def read_splits(path: str | Path) -> list[Split]:
         document = json.loads(Path(path).read_text())
         entries = document["splits"] if isinstance(document, dict) else document
         return [_read_split(number, entry) for number, entry in enumerate(entries)]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no splits file ({type(error).__name__}: {error}); it should hold a list of "
             '{"train": [...], "validation": [...], "test": [...]} with speaker ids'
@@ -169,6 +169,9 @@ def _list(names: Iterable[str], limit: int = 8) -> str:
 
 def _read_split(number: int, entry: dict) -> Split:
     sides = entry.get("speakers", entry)
+    for side in SIDES:
+        if not isinstance(sides[side], list):
+            raise TypeError(f"{side} is no list")
     return Split(entry.get("seed", number), *(tuple(map(str, sides[side])) for side in SIDES))
 
 

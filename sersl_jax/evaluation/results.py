@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sersl_jax import files
+from sersl_jax import files, seal
 from sersl_jax.evaluation import attributes as attribute_scores
 from sersl_jax.evaluation import metrics, votes
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
+PREDICTIONS_HASH = "predictions_sha256"
 LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
     "svm": "SVM, balanced",
     "svm_unweighted": "SVM, unweighted",
@@ -70,8 +71,7 @@ def write(
         "environment": dict(environment),
         "warnings": list(warnings),
     }
-    _write_files(Path(workdir), predictions, results)
-    return results
+    return _write_files(Path(workdir), predictions, results)
 
 
 def _scores(
@@ -105,14 +105,19 @@ def _scores(
     }
 
 
-def _write_files(workdir: Path, predictions: pd.DataFrame, results: Mapping[str, Any]) -> None:
+def _write_files(
+    workdir: Path, predictions: pd.DataFrame, results: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns what was written, with the checksum of predictions.csv."""
     workdir.mkdir(parents=True, exist_ok=True)
     files.write_atomically(
         workdir / "predictions.csv",
         lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
     )
+    results = {**results, PREDICTIONS_HASH: seal.digest(workdir / "predictions.csv")}
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
     files.write_text(workdir / "results.json", text)
+    return results
 
 
 def are_complete(workdir: str | Path, num_splits: int) -> bool:
@@ -120,7 +125,7 @@ def are_complete(workdir: str | Path, num_splits: int) -> bool:
     path = Path(workdir, "results.json")
     if not path.exists():
         return False
-    saved = json.loads(path.read_text())
+    saved = files.read_json(path)
     found, asked = len(saved["splits"]), saved["config"]["finetune"]["num_splits"]
     return found >= num_splits or (found == saved["num_splits"] and asked >= num_splits)
 

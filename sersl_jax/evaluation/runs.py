@@ -1,6 +1,5 @@
 """Finished runs as `compare` and `report` read them."""
 
-import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from sersl_jax import files, seal
 from sersl_jax.evaluation import attributes, metrics, paper, results, votes
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
@@ -99,12 +99,26 @@ def read(path: str | Path) -> Run:
             f"{file} does not exist: name a finished run's directory or a predictions.csv"
         )
     saved = _read_results(path) if path.is_dir() else {}
+    if saved.get(results.PREDICTIONS_HASH, known := seal.digest(file)) != known:
+        raise ValueError(
+            f"{file} is not as it was when {path}/results.json was written: delete results.json "
+            "and give the run's command again, or name the CSV alone"
+        )
     names = {*results.COLUMNS, *FOREIGN}  # text, even where they look like numbers
-    predictions = pd.read_csv(file, keep_default_na=False, na_values=[""], converters=_as(names))
+    predictions = files.read_table(
+        file, keep_default_na=False, na_values=[""], converters=_as(names)
+    )
+    predictions = predictions.fillna({name: "" for name in names if name in predictions})
     _check_columns(predictions, file)
     name = str(saved.get("config", {}).get("name", path.stem if path.is_file() else path.name))
     classes = results.class_names(predictions, saved.get("classes"))
-    return Run(path, name, predictions, saved, classes)
+    run = Run(path, name, predictions, saved, classes)
+    try:
+        results.as_index(predictions["label"] if classes else (), classes)
+        results.as_index(predictions["prediction"] if classes else (), run.answers)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return run
 
 
 def _as(names: Iterable[str]) -> dict[Hashable, Callable[[str], str]]:
@@ -115,7 +129,7 @@ def _read_results(path: Path) -> dict[str, Any]:
     file = path / "results.json"
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: the run in {path} is not finished")
-    return json.loads(file.read_text())
+    return files.read_json(file)
 
 
 def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
@@ -128,6 +142,8 @@ def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
             f"{file} has no column {', '.join(missing)}; needed: {', '.join(FOREIGN)} "
             "(speaker_id and p_<class> if known)"
         )
+    if predictions.empty:
+        raise ValueError(f"{file} holds no rows")
     if (predictions[needed] == "").to_numpy().any():
         raise ValueError(f"{file} has empty cells in {', '.join(needed)}")
     twice = predictions[predictions.duplicated(["split", "clip"])]

@@ -19,6 +19,9 @@ SAMPLE_RATE = 16_000  # Hz
 _MARGIN = 1  # s decoded on either side of a cut, for filters and codecs to settle
 _WAV_DATA = re.compile(r"^data : (\d+) \(should be \d+\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # sizes from here on are what programs write that cannot know the length
+_COMPRESSED, _SHORTFALL = ("OGG", "MP3"), 0.1  # s
+_BLOCK = 1 << 24  # samples
+_OGG_HEADER, _OGG_PAGE = 27, 27 + 255 + 255 * 255  # bytes, the latter of the largest page
 
 
 class AudioError(ValueError):
@@ -26,29 +29,36 @@ class AudioError(ValueError):
 
 
 def read(
-    path: str | Path, start: float = 0.0, end: float | None = None
+    path: str | Path,
+    start: float = 0.0,
+    end: float | None = None,
+    notes: list[str] | None = None,
 ) -> Float[np.ndarray, " samples"]:
     """Reads `path` from `start` to `end` (s) as mono float32 at 16 kHz.
 
     Sound files (wav, flac, mp3, ogg, opus) go through libsndfile, everything else (mp4, mkv, avi,
     ...) through FFmpeg; channels are averaged. A cut equals the same piece of the whole file (in
-    mkv to its timestamps' 1 ms). An `end` beyond the file's gives what there is.
+    mkv to its timestamps' 1 ms). An `end` beyond the file's gives what there is. A compressed sound
+    may end 0.1 s before its header says so; that, and an Ogg file that does not mark its end, is
+    added to `notes`.
 
     Raises:
         AudioError: no audio stream, not a media file, empty, truncated, not finite, or nothing
             between `start` and `end`.
         OSError: `path` cannot be opened.
     """
-    path = Path(path)
+    path, notes = Path(path), [] if notes is None else notes
     if path.stat().st_size == 0:
         raise AudioError(f"{path}: empty file (0 bytes)")
     # Whole seconds, so that the cut falls on the same 16 kHz grid whatever the file's rate.
     first = max(math.floor(start) - _MARGIN, 0)
     last = None if end is None else math.ceil(end) + _MARGIN
     try:
-        samples, rate = _read_sound(path, first, last)
+        samples, rate = _read_sound(path, first, last, notes)
     except (soundfile.LibsndfileError, TypeError):  # TypeError: taken for headerless by its name
         samples, rate = _read_media(path, first, last)
+    if last is None or len(samples) < (last - first) * rate:
+        notes += _check_ogg(path)
     waveform = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
     stop = None if end is None else round((end - first) * SAMPLE_RATE)
     waveform = waveform[round((start - first) * SAMPLE_RATE) : stop]
@@ -60,7 +70,7 @@ def read(
 
 
 def _read_sound(
-    path: Path, first: int, last: int | None
+    path: Path, first: int, last: int | None, notes: list[str]
 ) -> tuple[Float[np.ndarray, "samples channels"], int]:
     with soundfile.SoundFile(path) as sound:
         rate = sound.samplerate
@@ -68,11 +78,42 @@ def _read_sound(
         stop = sound.frames if last is None else min(last * rate, sound.frames)
         if begin:  # a codec starts anew after any seek
             sound.seek(begin)
-        samples = sound.read(stop - begin, dtype="float32", always_2d=True)
+        samples = _read_frames(sound, stop - begin)
         size = _WAV_DATA.search(sound.extra_info)
-    if len(samples) < stop - begin or (size and int(size[1]) < _STREAMED):
+        missing = (stop - begin - len(samples)) / rate
+        allowed = _SHORTFALL if sound.format in _COMPRESSED else 0.0
+    if missing > allowed or (size and int(size[1]) < _STREAMED):
         raise AudioError(f"{path}: truncated, its header promises more sound than it holds")
+    if missing:
+        notes.append(f"ends {missing:.2f} s before its header says")
     return samples, rate
+
+
+def _read_frames(sound: soundfile.SoundFile, number: int) -> Float[np.ndarray, "samples channels"]:
+    """Up to `number` frames, in blocks: a broken header may promise terabytes."""
+    size = max(_BLOCK // sound.channels, 1)
+    blocks = [sound.read(min(size, number), dtype="float32", always_2d=True)]
+    while len(blocks[-1]) == size and (left := number - size * len(blocks)):
+        blocks.append(sound.read(min(size, left), dtype="float32", always_2d=True))
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _check_ogg(path: Path) -> list[str]:
+    """A note where an Ogg file's last page is not marked as such (RFC 3533, sec. 6).
+
+    Decoders take the sound of a file that was cut for the whole: raises AudioError where it stops
+    inside a page.
+    """
+    with path.open("rb") as file:
+        if file.read(4) != b"OggS":
+            return []
+        file.seek(max(path.stat().st_size - _OGG_PAGE, 0))
+        tail = file.read()
+    page = tail[max(tail.rfind(b"OggS"), 0) :]
+    number = page[26] if len(page) >= _OGG_HEADER else 0
+    if len(page) < _OGG_HEADER + number + sum(page[_OGG_HEADER : _OGG_HEADER + number]):
+        raise AudioError(f"{path}: truncated, it stops inside a page")
+    return [] if page[5] & 4 else ["its end is not marked: it may have been cut"]
 
 
 def _read_media(
@@ -92,6 +133,8 @@ def _decode(
 ) -> tuple[Float[np.ndarray, "samples channels"], int]:
     """Decodes the first audio stream; time 0 is its own first sample."""
     stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise AudioError(f"{path}: not readable as sound or video (of an unknown codec)")
     rate, tick = stream.rate, stream.time_base or Fraction(1, stream.rate)
     origin = (stream.start_time or 0) * tick
     if first > _MARGIN:

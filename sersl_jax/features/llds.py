@@ -125,7 +125,7 @@ def _borrow(pitch_window: float) -> Iterator["OpenSMILE"]:
         smile.free()
         raise
     smile.reset()
-    smile._callbacks.clear()  # the package keeps every callback it was ever given
+    smile._callbacks.clear()  # see `_create`: the package keeps every callback it was ever given
     _POOL[pitch_window].append(smile)
 
 
@@ -137,6 +137,8 @@ def _create(pitch_window: float) -> "OpenSMILE":
         path = Path(directory, "llds.conf")
         path.write_text(_configuration(pitch_window))
         smile.initialize(str(path), {"sinkLevel": "lld"})
+    if not isinstance(getattr(smile, "_callbacks", None), list):
+        raise RuntimeError("openSMILE keeps its callbacks elsewhere; pin opensmile>=2.5,<3")
     count = smile.external_sink_get_num_elements("extsink")
     names = tuple(smile.external_sink_get_element_name("extsink", i) for i in range(count))
     if names != NAMES[: len(_LLDS)]:

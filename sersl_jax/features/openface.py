@@ -70,16 +70,16 @@ def _read(path: Path, modified: int) -> FaceTrack:
 def _read_rows(path: Path) -> Float[np.ndarray, "rows columns"]:
     """The columns we use as numbers (NaN where they are none); every row has a frame and a time."""
     try:
-        table = pd.read_csv(
+        table = files.read_table(
             path, skipinitialspace=True, na_values=_NOT_NUMBERS, encoding_errors="replace",
             low_memory=False, index_col=False, on_bad_lines="skip",
         )  # fmt: skip
-    except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
+    except ValueError as error:
         raise FaceError(f"{path}: not an OpenFace CSV ({error}); run OpenFace again") from None
     table.columns = table.columns.str.strip()
     _check_columns(path, set(table.columns))
     for name in table.columns.difference(table.select_dtypes("number").columns):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
+        table[name] = pd.to_numeric(table[name].astype(str), errors="coerce")  # 400 digits: inf
     columns = [*_COLUMNS, *(_POSE if {*_POSE} <= {*table.columns} else [])]
     rows = table.reindex(columns=columns, fill_value=0).to_numpy(np.float64)  # 1.x: no face_id
     rows = rows[np.isfinite(rows[:, [_FRAME, _TIME]]).all(axis=1)]

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from sersl_jax import files, seal
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.features.llds import NUM_LLDS
 from sersl_jax.inference.ensemble import Answers, Ensemble, Members
@@ -136,14 +138,22 @@ def _gaussian(means: Float[np.ndarray, "clips dim"]) -> Gate:
     return Gate(*kept, np.array(np.inf, np.float32))
 
 
+def means(
+    inputs: Float[Array, "batch time llds"], lengths: Int[Array, " batch"]
+) -> Float[Array, "batch dim"]:
+    """What a gate takes of every row."""
+    inside = jnp.arange(inputs.shape[1])[:, None] < lengths[:, None, None]
+    total = jnp.where(inside, inputs, 0.0).sum(axis=1)[:, :_DIM]
+    return total / jnp.maximum(lengths, 1)[:, None]
+
+
 def write_gate(gate: Gate, folder: Path) -> None:
     """Beside the second network's weights."""
     from safetensors.numpy import save
 
-    from sersl_jax import files
-
     content = save({name: np.asarray(value) for name, value in vars(gate).items()})
     files.write_atomically(folder / _GATE, lambda path: path.write_bytes(content))
+    seal.write(folder, [_GATE])
 
 
 def read_gate(folder: Path) -> Gate:

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sersl_jax import files
-from sersl_jax.features import llds
+from sersl_jax import files, seal
 from sersl_jax.inference import elsewhere
 from sersl_jax.inference.elsewhere import Gated
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
@@ -29,14 +28,15 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     of a gated ensemble goes to a folder in it, or (stablehlo) into the same function.
     """
     out.mkdir(parents=True, exist_ok=True)
+    if format == "safetensors" and isinstance(ensemble, Gated):  # first: it is of no use alone
+        write(ensemble.other, format, out / elsewhere.FOLDER, dtype)
+        elsewhere.write_gate(ensemble.gate, out / elsewhere.FOLDER)
     model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
     files.write_atomically(out / FILES[format], lambda path: path.write_bytes(model))
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
     files.write_text(out / "config.json", config)
     files.write_text(out / "README.md", _card(ensemble, format))
-    if format == "safetensors" and isinstance(ensemble, Gated):
-        write(ensemble.other, format, out / elsewhere.FOLDER, dtype)
-        elsewhere.write_gate(ensemble.gate, out / elsewhere.FOLDER)
+    seal.write(out, (FILES[format], "config.json"))
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:
@@ -59,20 +59,11 @@ def create_function(ensemble: Ensemble) -> Callable[..., Any]:
         answers = forward(ensemble.weights, normalise(inputs, lengths), lengths)[0]
         if not isinstance(ensemble, Gated):
             return answers
-        far = ensemble.gate.distances(_means(inputs, lengths)) > ensemble.gate.limit
+        far = ensemble.gate.distances(elsewhere.means(inputs, lengths)) > ensemble.gate.limit
         others = create_forward(ensemble.other.info)(ensemble.other.weights, inputs, lengths)[0]
         return jnp.where(far[:, None], others, answers)
 
     return function
-
-
-def _means(
-    inputs: Float[Array, "batch time llds"], lengths: Int[Array, " batch"]
-) -> Float[Array, "batch dim"]:
-    """What a gate takes of every row."""
-    inside = jnp.arange(inputs.shape[1])[:, None] < lengths[:, None, None]
-    total = jnp.where(inside, inputs, 0.0).sum(axis=1)[:, : llds.NUM_LLDS // 2]
-    return total / jnp.maximum(lengths, 1)[:, None]
 
 
 def _each_alone(
@@ -96,11 +87,30 @@ def read_safetensors(folder: Path) -> Ensemble:
     """
     check_installed("safetensors")
     weights, config = export_folder.read(folder)
-    found = create_ensemble(weights, config["members"], config["training"])
+    try:
+        ensemble = create_ensemble(weights, config["members"], config["training"])
+        _check_fit(ensemble)
+    except Exception as error:  # flax, JAX and pydantic each have their own
+        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        raise ValueError(
+            f"{folder}: {export_folder.MODEL} and config.json do not fit together ({said}): export "
+            "the run again"
+        ) from None
     second = folder / elsewhere.FOLDER
     if not export_folder.is_export(second):
-        return found
-    return elsewhere.join(found, read_safetensors(second), elsewhere.read_gate(second))
+        return ensemble
+    return elsewhere.join(ensemble, read_safetensors(second), elsewhere.read_gate(second))
+
+
+def _check_fit(ensemble: Ensemble) -> None:
+    """Raises where weights lack, or have another shape than the network that is described."""
+    shape = (1, 64, 130) if ensemble.input_name == "llds" else (1, 16_000)
+    inputs = jax.ShapeDtypeStruct(shape, jnp.float32)
+    lengths = jax.ShapeDtypeStruct((1,), jnp.int32)
+    answers, _ = jax.eval_shape(create_forward(ensemble.info), ensemble.weights, inputs, lengths)
+    number = len(ensemble.labels) + len(ensemble.attributes)
+    if answers.shape != (1, number) or len(ensemble.weights["temperature"]) != len(ensemble.names):
+        raise ValueError(f"{answers.shape[1]} answers of {len(ensemble.names)} members")
 
 
 def check_installed(format: str) -> None:

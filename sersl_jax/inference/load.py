@@ -1,12 +1,12 @@
 """A trained run, or an exported model, as a recognizer."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from sersl_jax import files, seal
 from sersl_jax.inference import exported
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, main_tasks
 from sersl_jax.inference.recognizer import Recognizer
@@ -31,10 +31,11 @@ def read_run(path: str | Path) -> Ensemble:
     Raises FileNotFoundError or ValueError, naming the directory and what to do.
     """
     groups = _groups(Path(path))
+    for group in groups:
+        seal.check(group, "delete its predictions.csv and give the run's command again", "temp")
     loaded = [checkpoint.read_model(group) for group in groups]
     temperatures = [
-        np.array(json.loads((group / "temperatures.json").read_text()), np.float32)
-        for group in groups
+        np.array(files.read_json(group / "temperatures.json"), np.float32) for group in groups
     ]
     trees = [
         {"params": _used(c), "mean": c.mean, "std": c.std, "temperature": t}

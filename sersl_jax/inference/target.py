@@ -1,6 +1,5 @@
 """What a trained run is tested on: another corpus, opened, guarded and matched with its classes."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -9,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from sersl_jax import corpora, datasets
+from sersl_jax import corpora, datasets, files
 from sersl_jax.config.target import EMOTION, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import label_rule, matching, votes
@@ -73,7 +72,7 @@ class Model:
     def own_results(self) -> dict[str, Any]:
         """`results.json` of its training; empty where there is none."""
         path = self.directory and self.directory / "results.json"
-        return json.loads(path.read_text()) if path and path.is_file() else {}
+        return files.read_json(path) if path and path.is_file() else {}
 
     @property
     def name(self) -> str:

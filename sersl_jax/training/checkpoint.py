@@ -1,6 +1,7 @@
 """Saving and restoring: exact resume of a training, and the model that others start from."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from sersl_jax import files, seal
+
 if TYPE_CHECKING:
     from sersl_jax.training.trainer import Training
 
 VERSION = 3
+_REMEDY = "delete the folder of this training, and the same command trains it again"
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Checkpoints:
             enable_async_checkpointing=False,
         )
         self.directory = Path(directory).absolute()
+        if jax.process_index() == 0:
+            for older in _steps(self.directory)[:-1]:  # a kill came while it was deleted
+                shutil.rmtree(older)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(
@@ -69,6 +76,8 @@ class Checkpoints:
         try:
             if not self._manager.save(number, args=items):
                 raise RuntimeError(f"{self.directory}: checkpoint {number} was not written")
+            if jax.process_index() == 0:
+                _seal(self.directory / str(number))
         except (OSError, ValueError) as error:
             if "No space left" not in str(error):
                 raise
@@ -88,6 +97,7 @@ class Checkpoints:
         latest = self._manager.latest_step()
         if latest is None:
             return None
+        seal.check(self.directory / str(latest), _REMEDY)
         args = ocp.args.Composite(info=ocp.args.JsonRestore())
         info = self._manager.restore(latest, args=args)["info"]
         self._check_same(info, {**training.info, "names": list(training.names)})
@@ -141,7 +151,8 @@ def read_model(path: str | Path) -> Checkpoint:
     latest = _latest(path)
     if latest is None:
         raise ValueError(f"{path} holds no checkpoint; give a run's directory, such as runs/ssl1")
-    info = json.loads((latest / "info" / "metadata").read_text())
+    info = _read_info(latest)
+    seal.check(latest, _REMEDY, "model/")
     if info.get("version") != VERSION:
         raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
     handler = ocp.PyTreeCheckpointHandler()  # a checkpointer warns of metadata that we don't write
@@ -157,13 +168,27 @@ def is_finished(path: Path) -> bool:
     latest = _latest(path)
     if latest is None:
         return False
-    info = json.loads((latest / "info" / "metadata").read_text())
+    info = _read_info(latest)
     return info.get("version") == VERSION and bool(info.get("finished"))
 
 
+def _seal(step: Path) -> None:
+    """Of all files of a checkpoint that orbax has committed."""
+    found = [path for path in step.rglob("*") if path.is_file()]
+    seal.write(step, (path.relative_to(step).as_posix() for path in found))
+
+
+def _read_info(step: Path) -> dict[str, Any]:
+    seal.check(step, _REMEDY, "info/")
+    return files.read_json(step / "info" / "metadata")
+
+
 def _latest(path: Path) -> Path | None:
-    steps = [p for p in path.glob("*") if p.name.isdigit() and (p / "model").is_dir()]
-    return max(steps, key=lambda p: int(p.name)) if steps else None
+    return next((step for step in reversed(_steps(path)) if (step / "model").is_dir()), None)
+
+
+def _steps(path: Path) -> list[Path]:
+    return sorted((p for p in path.glob("*") if p.name.isdigit()), key=lambda p: int(p.name))
 
 
 def transfer(fresh: Any, loaded: Any, path: str) -> tuple[Any, list[str]]:

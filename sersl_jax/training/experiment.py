@@ -1,5 +1,6 @@
 """Runs a config's stages in one directory; what is done there is not done again."""
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -28,12 +29,20 @@ def run(config: Config, workdir: Path) -> None:
         check_pretrain(config)
     if "finetune" in config.stages and not _is_scored(config, workdir):
         check_finetune(config, workdir)
-    claim(workdir, config)
-    if "pretrain" in config.stages and not is_finished(workdir / "pretrain"):
-        pretrain(config, workdir)
-    if "finetune" in config.stages:
-        for method, directory in directories(config, workdir).items():
-            finetune(config, workdir, directory, method, start_time)
+    with _alone(workdir):
+        claim(workdir, config)
+        if "pretrain" in config.stages and not is_finished(workdir / "pretrain"):
+            pretrain(config, workdir)
+        if "finetune" in config.stages:
+            for method, directory in directories(config, workdir).items():
+                finetune(config, workdir, directory, method, start_time)
+
+
+def _alone(workdir: Path) -> contextlib.AbstractContextManager[None]:
+    """A lock on the run's directory, held by the first process of a run."""
+    if jax.process_index():
+        return contextlib.nullcontext()
+    return files.locked(workdir, f"{workdir}: another process is at this run: wait for it")
 
 
 def directories(config: Config, workdir: Path) -> dict[str, Path]:
@@ -57,7 +66,7 @@ def claim(workdir: Path, config: Config) -> None:
     """
     path = workdir / "config.json"
     if path.exists():
-        _check_same(workdir, json.loads(path.read_text()), config)
+        _check_same(workdir, files.read_json(path), config)
     workdir.mkdir(parents=True, exist_ok=True)
     if jax.process_index() == 0:
         files.write_text(path, json.dumps(dataclasses.asdict(config), indent=1))

@@ -1,10 +1,11 @@
 """The folder of an export in safetensors, read back; the package comes with one."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sersl_jax import files, seal
 
 VERSION = 1
 MODEL = "model.safetensors"
@@ -20,18 +21,24 @@ def is_export(folder: Path) -> bool:
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Weights as `Ensemble` has them, each with a leading axis of members, and config.json.
 
-    Raises ValueError, naming the folder, where it is no export or one of another version.
+    Raises ValueError, naming the folder, where it is no export, of another version or damaged.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     path = folder / "config.json"
-    config = json.loads(path.read_text()) if path.is_file() else {}
-    if config.get("model_type") != "sersl_jax":
+    config = files.read_json(path) if path.is_file() else {}
+    if not isinstance(config, dict) or config.get("model_type") != "sersl_jax":
         raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
-    if config["version"] != VERSION:
-        raise ValueError(f"{folder} is of export version {config['version']}, not {VERSION}")
+    if config.get("version") != VERSION:
+        raise ValueError(f"{folder} is of export version {config.get('version')}, not {VERSION}")
+    seal.check(folder, "export the run again, or fetch the folder again")
     weights: dict[str, Any] = {}
-    for name, array in load_file(folder / MODEL).items():
+    try:
+        arrays = load_file(folder / MODEL)
+    except SafetensorError as error:
+        raise ValueError(f"{folder / MODEL} is damaged, {error}: export the run again") from None
+    for name, array in arrays.items():
         *parents, leaf = name.split(".")
         node = weights
         for parent in parents:

@@ -1,7 +1,6 @@
 """Emotion recognition: the protocol's splits trained in groups, tested and scored (Sec. 4.3, 5)."""
 
 import dataclasses
-import json
 import time
 import zlib
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from sersl_jax import sharding
+from sersl_jax import files, sharding
 from sersl_jax.config import Config
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
@@ -72,7 +71,7 @@ def finetune(
 def _show(directory: Path) -> None:
     if jax.process_index() == 0 and not (directory / report.NAME).exists():
         report.write(directory)
-    print(text.table(json.loads((directory / "results.json").read_text())))
+    print(text.table(files.read_json(directory / "results.json")))
 
 
 @dataclass(frozen=True)

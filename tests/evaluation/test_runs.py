@@ -4,6 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from sersl_jax import seal
 from sersl_jax.evaluation import comparable
 from sersl_jax.evaluation import runs as finished
 from sersl_jax.evaluation.comparison import compare
@@ -16,13 +17,14 @@ def altered(runs, tmp_path):
     def alter(results=None, predictions=None):
         path = tmp_path / "altered"
         shutil.copytree(runs["wav2vec2"], path)
+        saved = json.loads((path / "results.json").read_text())
         if results:
-            saved = json.loads((path / "results.json").read_text())
             results(saved)
-            (path / "results.json").write_text(json.dumps(saved))
         if predictions:
             table = predictions(pd.read_csv(path / "predictions.csv"))
             table.to_csv(path / "predictions.csv", index=False)
+            saved["predictions_sha256"] = seal.digest(path / "predictions.csv")
+        (path / "results.json").write_text(json.dumps(saved))
         return path
 
     return alter
@@ -62,7 +64,7 @@ def relabel(table):
         ),
         (None, relabel, "is labelled .* against fear .1 labels differ"),
         (None, lambda table: table.drop(columns="label"), "predictions.csv has no column label"),
-        (None, lambda table: table.assign(prediction="joy"), "has the class joy, which is none of"),
+        (None, lambda table: table.assign(prediction="joy"), "joy: none of the classes"),
         (None, lambda table: pd.concat([table, table[:1]]), "stands twice in split 0"),
     ],
 )

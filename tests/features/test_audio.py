@@ -1,3 +1,5 @@
+import re
+
 import av
 import numpy as np
 import pytest
@@ -172,6 +174,7 @@ def make_cut_video(path):
         ("a.wav", make_cut_sound, "truncated"),
         ("a.flac", make_cut_sound, "truncated|not readable"),
         ("a.mp3", make_cut_sound, "truncated"),
+        ("a.ogg", make_cut_sound, "truncated|not readable"),
         ("a.mp4", make_cut_video, "not readable"),  # its index stands at the end
     ],
 )
@@ -181,6 +184,57 @@ def test_bad_files_are_named_with_a_reason(tmp_path, name, make, reason):
         audio.read(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def write_ogg(path, subtype: str, later: float = 0.0) -> bytes:
+    """An Ogg file of 3 s whose last page says that it ends `later` (s)."""
+    soundfile.write(path, tone(48_000), 48_000, subtype=subtype, format="OGG")
+    content = bytearray(path.read_bytes())
+    page = content.rfind(b"OggS")
+    end = int.from_bytes(content[page + 6 : page + 14], "little") + round(48_000 * later)
+    content[page + 6 : page + 14] = end.to_bytes(8, "little")
+    return reseal(content, page)
+
+
+def reseal(content: bytearray, page: int) -> bytes:
+    """With the right checksum of the page that begins there and is the last."""
+    content[page + 22 : page + 26] = bytes(4)
+    crc = 0
+    for byte in content[page:]:
+        crc ^= byte << 24
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x04C11DB7 if crc >> 31 else 0)) & 0xFFFFFFFF
+    content[page + 22 : page + 26] = crc.to_bytes(4, "little")
+    return bytes(content)
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_a_compressed_sound_may_end_a_moment_early(tmp_path, subtype):
+    path, notes = tmp_path / "a.ogg", []
+    path.write_bytes(write_ogg(path, subtype))
+    whole = audio.read(path, notes=notes)
+    assert notes == []
+    path.write_bytes(write_ogg(path, subtype, later=0.06))
+    np.testing.assert_allclose(audio.read(path, notes=notes)[:47_900], whole[:47_900], atol=1e-3)
+    assert re.fullmatch(r"ends 0\.0\d s before its header says", *notes)
+    path.write_bytes(write_ogg(path, subtype, later=0.2))
+    with pytest.raises(audio.AudioError, match="truncated"):
+        audio.read(path)
+
+
+@pytest.mark.parametrize("subtype", ["OPUS", "VORBIS"])
+def test_an_ogg_file_that_was_cut_is_refused(tmp_path, subtype):
+    path, notes = tmp_path / "a.ogg", []
+    whole = write_ogg(path, subtype)
+    for share in (0.3, 0.5, 0.8, 0.97, 0.999):
+        path.write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(audio.AudioError, match=r"truncated|not readable"):
+            audio.read(path)
+    last = bytearray(whole)
+    last[whole.rfind(b"OggS") + 5] &= ~4  # as recorders leave it that are switched off
+    path.write_bytes(reseal(last, whole.rfind(b"OggS")))
+    assert len(audio.read(path, notes=notes)) > 47_000
+    assert notes == ["its end is not marked: it may have been cut"]
 
 
 def test_a_cut_outside_the_file(tmp_path):
