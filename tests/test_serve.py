@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,25 @@ def test_uploads_are_limited_and_other_files_out_of_reach(url, tmp_path):
     for path in (str(secret), "/etc/passwd", f"{stored}/../../../../etc/passwd"):
         assert "event: error" in call(url, path)
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
+
+
+def test_what_is_not_an_upload_is_refused(url, tmp_path):
+    """Addresses of the server's own network, and names that would leave the folder of uploads."""
+    for path in ("http://127.0.0.1:22/", "file:///etc/passwd", "http://169.254.169.254/x.wav"):
+        assert "event: error" in call(url, path)
+        assert httpx.get(f"{url}gradio_api/file={path}").status_code in (400, 403, 404)
+    sound = write_wav(tmp_path / "a.wav", babble(1.0)).read_bytes()
+    for name in ("../../a.wav", "/etc/a.wav", "..\\..\\a.wav"):
+        sent = httpx.post(f"{url}gradio_api/upload", files={"files": (name, sound)})
+        stored = Path(sent.json()[0]).resolve()
+        assert stored.is_relative_to(Path(tempfile.gettempdir()).resolve())
+        assert ".." not in Path(sent.json()[0]).parts
+
+
+def test_another_sites_page_may_not_ask(url):
+    other = {"Host": "127.0.0.1:7860", "Origin": "http://elsewhere.example"}
+    answer = httpx.get(f"{url}config", headers=other)
+    assert answer.headers.get("access-control-allow-origin") is None
 
 
 def test_examples_are_told_to_be_recordings(tmp_path):

@@ -126,8 +126,8 @@ def _read(path: Path) -> pd.DataFrame | None:
     if "clip" in table:
         table["clip"] = [_stem(clip) for clip in table["clip"]]
         table = table.drop_duplicates()
-        if len(twice := table["clip"][table["clip"].duplicated()]):
-            raise ValueError(f"{path}: the rows of clip {twice.iloc[0]} differ")
+        if twice := [*table.loc[table["clip"].duplicated(), "clip"]]:
+            raise ValueError(f"{path}: the rows of clip {twice[0]} differ")
     return table
 
 
