@@ -7,6 +7,8 @@ validation, test and test2; Test3 comes without labels. `votes` are the workers'
 
 from pathlib import Path
 
+import pandas as pd
+
 from sersl_jax import files
 from sersl_jax.corpora import NUMBERS, UNKNOWN, Clip, _files, _labels
 
@@ -81,7 +83,7 @@ def _votes(path: Path) -> dict[str, tuple[int, ...]]:
     """
     if not path.is_file():
         return {}
-    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    table = files.read_table(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     if "FileName" not in table or not {"EmoClass_Major", "EmoDetail"} & {*table}:
         raise ValueError(f"{path} lacks the columns FileName and EmoClass_Major")
     if "EmoClass_Major" in table:
