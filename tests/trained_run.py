@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from sersl_jax import methods
+from sersl_jax import methods, seal
 from sersl_jax.config import create
 from sersl_jax.corpora import synthetic_voice
 from sersl_jax.features import llds
@@ -70,6 +70,12 @@ def write_run(
     temperatures = [0.5] + [2.0] * (len(names) - 1)
     (path / "finetune" / "0-1" / "temperatures.json").write_text(json.dumps(temperatures))
     return path
+
+
+def write_info(file: Path, **changes) -> None:
+    """Changes what a checkpoint's `info/metadata` says, and its seal."""
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    seal.write(file.parents[1], ["info/metadata"])
 
 
 _kept = []  # until the tests end

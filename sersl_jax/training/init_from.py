@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from sersl_jax.config import Config
+from sersl_jax.config import Config, ModelConfig
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
@@ -151,10 +151,14 @@ def _check_scope(origin: str, stored: Mapping[str, Any], config: Config) -> None
 
 def _check_network(origin: str, stored: Mapping[str, Any], config: Config) -> None:
     """Refuses another network, also one whose parameters have the same shapes."""
-    here = asdict(config.model)
+    here, default = asdict(config.model), asdict(ModelConfig())
+    known = {  # with the fields that there were not when it was trained
+        name: {**default[name], **there} if isinstance(there, Mapping) else there
+        for name, there in stored.items()
+    }
     differing = [
         f"config.model.{name}={there}, not {here[name]}"
-        for name, there in stored.items()
+        for name, there in known.items()
         if name not in ("dropout", "pooling", "wav2vec2") and _plain(there) != _plain(here[name])
     ]
     if differing:

@@ -23,7 +23,16 @@ from sersl_jax.inference.cross_corpus import evaluate
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.target import Model, Target, read_model
 from tests.evaluation.made_up_runs import corpus, runs  # noqa: F401
-from tests.trained_run import CLASSES, MEMBERS, babble, config, trained_run, write_run, write_wav
+from tests.trained_run import (
+    CLASSES,
+    MEMBERS,
+    babble,
+    config,
+    trained_run,
+    write_info,
+    write_run,
+    write_wav,
+)
 
 THERE = ("anger", "calm", "cross", "glad")  # the runs know anger, calm and joy
 
@@ -66,7 +75,7 @@ def here(tmp_path_factory) -> Path:
     info["dataset"]["name"] = "speech/folder"
     orders = (people, people[::-1])
     info["speakers"] = [{"train": list(p[:3]), "validation": [p[3]]} for p in orders]
-    file.write_text(json.dumps(info))
+    write_info(file, **info)
     values = dict.fromkeys(METRICS, 0.5)
     own = {"config": {"name": "mine"}, "mean": values, "sd": values, "classes": CLASSES}
     (run / "results.json").write_text(json.dumps(own))

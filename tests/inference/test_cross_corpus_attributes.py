@@ -15,7 +15,7 @@ from sersl_jax.inference.cross_corpus import evaluate
 from sersl_jax.inference.target import Target, read_model
 from sersl_jax.tasks import Attribute, Task
 from tests.inference.test_cross_corpus import write_corpus
-from tests.trained_run import CLASSES, config, write_run
+from tests.trained_run import CLASSES, config, write_info, write_run
 
 EMOTION, AROUSAL = Task("emotion", CLASSES), Attribute("arousal", 1.0, 5.0)
 VALENCE = Attribute("valence", -1.0, 1.0)
@@ -92,7 +92,7 @@ def test_attributes_alone_with_their_line_are_compared_and_tabled(there, tmp_pat
     info["speakers"] = [
         {"train": list(p[:3]), "validation": [p[3]]} for p in (people, people[::-1])
     ]
-    file.write_text(json.dumps(info))
+    write_info(file, **info)
     own = replace(there, trained_data_dir=home.data_dir)
     saved = evaluate(read_model(str(run)), own, tmp_path / "out")
     assert saved["label_rule"] == {"source": "attributes", "attributes": "arousal"}

@@ -1,4 +1,3 @@
-import json
 import shutil
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from sersl_jax.inference.windows import Cutter
 from sersl_jax.models.build import create_network
 from sersl_jax.tasks import Task
 from sersl_jax.training import checkpoint
-from tests.trained_run import CLASSES, MEMBERS, babble, trained_run, write_wav
+from tests.trained_run import CLASSES, MEMBERS, babble, trained_run, write_info, write_wav
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +190,7 @@ def test_a_folder_that_is_no_run_is_told(tmp_path):
         sersl_jax.load(trained_run().parent)
     shutil.copytree(trained_run(), tmp_path / "run")
     info = tmp_path / "run" / "finetune" / "0-1" / "1" / "info" / "metadata"
-    info.write_text(json.dumps({**json.loads(info.read_text()), "version": 7}))
+    write_info(info, version=7)
     with pytest.raises(ValueError, match=f"checkpoint version 7, not {checkpoint.VERSION}"):
         sersl_jax.load(tmp_path / "run")
     (tmp_path / "run" / "finetune" / "0-1" / "temperatures.json").unlink()

@@ -14,7 +14,7 @@ from sersl_jax.training.normaliser import speaker_statistics
 from sersl_jax.training.targets import apply_label_rule, create_targets
 from tests import made_up
 from tests.trained_run import config as trained_run_config
-from tests.trained_run import trained_run
+from tests.trained_run import trained_run, write_info
 
 
 def test_groups_that_were_begun_stay_as_they_are(tmp_path):
@@ -37,7 +37,7 @@ def test_an_unfinished_model_is_no_start(tmp_path):
     config.finetune.init_from = str(run)
     assert init_from.read_start(create(config), tmp_path, "tiny").speakers == frozenset()
     (file,) = run.glob("pretrain/*/info/metadata")
-    file.write_text(json.dumps({**json.loads(file.read_text()), "finished": False}))
+    write_info(file, finished=False)
     with pytest.raises(ValueError, match="is not trained to its end yet"):
         init_from.read_start(create(config), tmp_path, "tiny")
 
@@ -85,7 +85,7 @@ def test_pretraining_that_is_finished_is_not_opened_again(tmp_path, monkeypatch)
     monkeypatch.setattr(experiment, "finetune", lambda *_: done.append("finetune"))
     experiment.run(chosen, run)
     assert done == ["finetune"]
-    file.write_text(json.dumps({**json.loads(file.read_text()), "finished": False}))
+    write_info(file, finished=False)
     experiment.run(chosen, run)
     assert done[1:] == ["pretrain", "finetune"]
     assert not checkpoint.is_finished(tmp_path / "nothing")
