@@ -86,19 +86,20 @@ def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
         assert ours.epoch == theirs.epoch
 
 
-@pytest.fixture(scope="module")
-def best_together(tmp_path_factory):
-    """`together` with convolutions, batch normalisation, averaged weights and a cosine."""
-    members = made_up.training((0, 1), method="best")
-    return fit(tmp_path_factory.mktemp("best"), members, method="best")
+@pytest.fixture(scope="module", params=["best", "portable"])
+def convolving(request, tmp_path_factory):
+    """A method of convolutions, batch normalisation, averaged weights and a cosine; trained."""
+    members = made_up.training((0, 1), method=request.param)
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, *fit(folder, members, method=request.param)
 
 
 def test_a_member_of_two_equals_the_same_member_alone_with_batch_normalisation(
-    best_together, tmp_path
+    convolving, tmp_path
 ):
-    members = made_up.training((1,), method="best")
-    _, alone = fit(tmp_path, members, method="best")
-    ours = jax.tree.map(lambda leaf: leaf[1], best_together[1])
+    method, _, together = convolving
+    _, alone = fit(tmp_path, made_up.training((1,), method=method), method=method)
+    ours = jax.tree.map(lambda leaf: leaf[1], together)
     theirs = jax.tree.map(lambda leaf: leaf[0], alone)
     chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
     statistics = ours.params["embed"]["norm_0"]
@@ -106,10 +107,11 @@ def test_a_member_of_two_equals_the_same_member_alone_with_batch_normalisation(
     assert np.abs(statistics["variance"] - 1).max() > 0.01
 
 
-def test_batch_normalisation_and_averages_stream_alike(best_together, tmp_path):
-    members = made_up.training((0, 1), "stream", method="best")
-    _, streamed = fit(tmp_path / "stream", members, best_together[0].program, method="best")
-    chex.assert_trees_all_equal(jax.device_get(streamed), jax.device_get(best_together[1]))
+def test_batch_normalisation_and_averages_stream_alike(convolving, tmp_path):
+    method, trainer, together = convolving
+    members = made_up.training((0, 1), "stream", method=method)
+    _, streamed = fit(tmp_path / "stream", members, trainer.program, method=method)
+    chex.assert_trees_all_equal(jax.device_get(streamed), jax.device_get(together))
 
 
 def test_streaming_gives_the_same_parameters_as_device_resident_data(together, tmp_path):
