@@ -29,8 +29,8 @@ def define_flags() -> None:
     flags.DEFINE_string("format", "safetensors", "safetensors | stablehlo.")
     flags.DEFINE_enum("dtype", "float32", ["float32", "float16"], "Of safetensors' parameters.")
     flags.DEFINE_string("out", None, "Folder to write [export_<format> in the run's, or here].")
-    flags.DEFINE_string("elsewhere", None, "A run for recordings unlike the training's.")
-    flags.DEFINE_string("data_dir", None, "With --elsewhere: the training data ($SERSL_DATA_DIR).")
+    flags.DEFINE_string("out_of_domain", None, "A run for recordings unlike the training's.")
+    flags.DEFINE_string("data_dir", None, "With --out_of_domain: the training data [default].")
     flags.DEFINE_list("members", None, "Splits whose models are averaged [all].")
 
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(f"unknown argument {argv[1]!r}: flags look like --checkpoint=runs/ssl1")
     chosen = flags.FLAGS
     given = chosen.checkpoint, chosen.format, chosen.out, chosen.members, chosen.dtype
-    run(*given, chosen.elsewhere, chosen.data_dir)
+    run(*given, chosen.out_of_domain, chosen.data_dir)
 
 
 def run(
@@ -49,13 +49,13 @@ def run(
     out: str | Path | None = None,
     members: Sequence[str] | None = None,
     dtype: str = "float32",
-    elsewhere: str | None = None,
+    out_of_domain: str | None = None,
     data_dir: str | None = None,
 ) -> None:
     """Writes the folder; raises ValueError for what cannot be exported, and says why.
 
-    `elsewhere` is a run that is asked about recordings unlike those of `checkpoint`'s training
-    data, which are in `data_dir` (see `inference.elsewhere`).
+    `out_of_domain` is a run that is asked about recordings unlike those of `checkpoint`'s training
+    data, which are in `data_dir` (see `inference.out_of_domain`).
     """
     if format not in _FORMATS:
         raise ValueError(
@@ -67,21 +67,23 @@ def run(
     exported.check_installed(format)
     folder = Path(out or Path(checkpoint or "", f"export_{format}"))
     ensemble = load(checkpoint).ensemble
-    if elsewhere:
-        ensemble = _gated(ensemble, load(elsewhere).ensemble, data_dir)
+    if out_of_domain:
+        ensemble = _gated(ensemble, load(out_of_domain).ensemble, data_dir)
     exported.write(ensemble.select(members), format, folder, dtype)
     print(f"written: {folder}/{exported.FILES[format]}, config.json, README.md")
 
 
 def _gated(ensemble: "Ensemble", other: "Ensemble", data_dir: str | None) -> "Ensemble":
-    from sersl_jax.inference import elsewhere, learnt
+    from sersl_jax.inference import learnt, out_of_domain
 
     folders = [data_dir, ensemble.config.data.data_dir or None]
     trained = learnt.find_trained(ensemble.info, ensemble.input_name, folders)
     if trained is None:
         name = ensemble.info["dataset"]["name"]
-        raise ValueError(f"--elsewhere needs {name} as the run learnt it: --data_dir says where")
-    return elsewhere.create(ensemble, other, trained)
+        raise ValueError(
+            f"--out_of_domain needs {name} as the run learnt it: --data_dir says where"
+        )
+    return out_of_domain.create(ensemble, other, trained)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 import pandas as pd
 import pytest
 
-from sersl_jax import compare, seal
+from sersl_jax import checksums, compare
 from sersl_jax.evaluation import comparable, comparison, paper
 from sersl_jax.evaluation import runs as finished
 from sersl_jax.evaluation.label_rule import LabelRule
@@ -130,7 +130,7 @@ def voted(runs, tmp_path):
 
 def write(path, saved, table):
     table.to_csv(path / "predictions.csv", index=False)
-    saved["predictions_sha256"] = seal.digest(path / "predictions.csv")
+    saved["predictions_sha256"] = checksums.digest(path / "predictions.csv")
     (path / "results.json").write_text(json.dumps(saved))
 
 

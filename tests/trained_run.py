@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 from ml_collections import ConfigDict
 
-from sersl_jax import methods, seal
+from sersl_jax import checksums, methods
 from sersl_jax.config import create
 from sersl_jax.corpora import synthetic_voice
 from sersl_jax.features import llds
@@ -73,9 +73,9 @@ def write_run(
 
 
 def write_info(file: Path, **changes) -> None:
-    """Changes what a checkpoint's `info/metadata` says, and its seal."""
+    """Changes what a checkpoint's `info/metadata` says, and its checksum."""
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-    seal.write(file.parents[1], ["info/metadata"])
+    checksums.write(file.parents[1], ["info/metadata"])
 
 
 _kept = []  # until the tests end

@@ -67,7 +67,7 @@ def _counts(path: Path) -> dict[tuple[str, str], tuple[int, ...]]:
     """
     if not path.is_file():
         return {}
-    table = pd.read_csv(path)
+    table = files.read_table(path)
     missing = [name for name in (*_LETTERS, "fileName") if name not in table]
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}: take the released file")

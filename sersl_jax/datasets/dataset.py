@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Num, Shaped
 
-from sersl_jax import seal
+from sersl_jax import checksums
 from sersl_jax.datasets import identity
 from sersl_jax.datasets import load as load_builder
 
@@ -63,7 +63,7 @@ def read_dataset(name: str, data_dir: str | None, input_name: str) -> Dataset:
     """
     builder = load_builder(name, data_dir)
     folder = Path(builder.data_path)
-    seal.check(folder, "prepare it again with --overwrite; what was measured is kept")
+    checksums.check(folder, "prepare it again with --overwrite; what was measured is kept")
     metadata = identity.read_metadata(folder)
     if input_name not in metadata["features"]:
         raise ValueError(

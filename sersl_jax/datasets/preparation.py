@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from sersl_jax import datasets, seal
+from sersl_jax import checksums, datasets
 from sersl_jax.corpora import Clip
 from sersl_jax.datasets import identity, ledger, options
 from sersl_jax.datasets.source import read_clips
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tensorflow_datasets.core import DatasetBuilder
 
 OPTIONS = {"pretext": options.PretextOptions, "speech": options.SpeechOptions}
-_SEALED = ("dataset_info.json", "features.json", "metadata.json")  # and the shards
+_CHECKED = ("dataset_info.json", "features.json", "metadata.json")  # and the shards
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,6 @@ def prepare(
         "fingerprint": identity.fingerprint(clips),
     }
     if existing and not overwrite and _serves(existing, dataset, chosen, stamp):
-        if not (existing / "label_card.json").exists():  # a kill came before
-            _finish(dataset, existing)
         return datasets.load(dataset, data_dir)
     how = How(workers, strict, beam_runner, beam_options)
     with identity.locked(data_dir / kind / corpus):
@@ -95,18 +93,23 @@ def _serves(
 ) -> bool:
     """Whether the dataset that is there will do; says so where it lacks a task.
 
-    Raises ValueError where it differs, unless it is the embedded one: that is made in seconds.
+    Its summary is written where a kill came before. Raises ValueError where it differs, unless it
+    is the embedded one: that is made in seconds.
     """
     missing = identity.missing_tasks(existing)
     if dataset.endswith("/synthetic"):
-        return not missing and identity.is_same(existing, chosen, stamp)
-    identity.check(existing, chosen, stamp)
-    if missing:
-        print(
-            f"{dataset} was prepared before {', '.join(missing)} existed: give --overwrite to add "
-            "it; what was measured is not measured again",
-            file=sys.stderr,
-        )
+        if missing or not identity.is_same(existing, chosen, stamp):
+            return False
+    else:
+        identity.check(existing, chosen, stamp)
+        if missing:
+            print(
+                f"{dataset} was prepared before {', '.join(missing)} existed: give --overwrite to "
+                "add it; what was measured is not measured again",
+                file=sys.stderr,
+            )
+    if not (existing / "label_card.json").exists():
+        _finish(dataset, existing)
     return True
 
 
@@ -193,7 +196,8 @@ def _finish(dataset: str, folder: Path) -> None:
     """Summarises the labels and prints, on stderr, what was made and what was lost."""
     from sersl_jax.datasets import summary
 
-    seal.write(folder, (p.name for p in folder.iterdir() if "-of-" in p.name or p.name in _SEALED))
+    names = (path.name for path in folder.iterdir())
+    checksums.write(folder, (name for name in names if "-of-" in name or name in _CHECKED))
     summary.write(folder)
     metadata = identity.read_metadata(folder)
     lines = ledger.read(folder / ledger.NAME)

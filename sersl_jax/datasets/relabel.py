@@ -14,7 +14,7 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from jaxtyping import Int, Shaped
 from tensorflow_datasets.proto import tf_example_pb2
 
-from sersl_jax import seal
+from sersl_jax import checksums
 from sersl_jax.datasets import identity, labels
 from sersl_jax.datasets.options import PretextOptions, create
 from sersl_jax.pretext import registry
@@ -27,7 +27,7 @@ def relabel(folder: Path, options: PretextOptions) -> None:
     It is replaced when the new one is whole. Raises ValueError where `options` would need
     other measurements, or the dataset isn't an array_record one.
     """
-    seal.check(folder, "prepare it again with --overwrite; what was measured is kept")
+    checksums.check(folder, "prepare it again with --overwrite; what was measured is kept")
     metadata = identity.read_metadata(folder)
     made = create(PretextOptions, **metadata["options"])
     if made.measured() != options.measured():
@@ -42,7 +42,7 @@ def relabel(folder: Path, options: PretextOptions) -> None:
     metadata |= {name: metadata[name] | values for name, values in said.items()}
     metadata["options"] = options.stamp()
     successor = folder.with_name(f"{folder.name}.incomplete_relabel")
-    changed = shutil.ignore_patterns("*.array_record-*", "label_card.*", seal.NAME)
+    changed = shutil.ignore_patterns("*.array_record-*", "label_card.*", checksums.NAME)
     shutil.copytree(folder, successor, ignore=changed)
     first = 0
     for shard in shards:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 from sersl_jax.evaluation import attributes as attribute_scores
 from sersl_jax.evaluation import metrics, votes
 from sersl_jax.evaluation.splits import SIDES, Split
@@ -114,7 +114,7 @@ def _write_files(
         workdir / "predictions.csv",
         lambda path: predictions.to_csv(path, index=False, float_format="%.7g"),
     )
-    results = {**results, PREDICTIONS_HASH: seal.digest(workdir / "predictions.csv")}
+    results = {**results, PREDICTIONS_HASH: checksums.digest(workdir / "predictions.csv")}
     text = json.dumps(results, indent=1, default=str, allow_nan=False) + "\n"
     files.write_text(workdir / "results.json", text)
     return results

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 from sersl_jax.evaluation import attributes, metrics, paper, results, votes
 
 FOREIGN = ("split", "clip", "label", "prediction")  # what other software's predictions.csv needs
@@ -99,7 +99,8 @@ def read(path: str | Path) -> Run:
             f"{file} does not exist: name a finished run's directory or a predictions.csv"
         )
     saved = _read_results(path) if path.is_dir() else {}
-    if saved.get(results.PREDICTIONS_HASH, known := seal.digest(file)) != known:
+    stored = saved.get(results.PREDICTIONS_HASH)
+    if stored and stored != checksums.digest(file):
         raise ValueError(
             f"{file} is not as it was when {path}/results.json was written: delete results.json "
             "and give the run's command again, or name the CSV alone"

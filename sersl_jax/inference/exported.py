@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sersl_jax import files, seal
-from sersl_jax.inference import elsewhere
-from sersl_jax.inference.elsewhere import Gated
+from sersl_jax import checksums, files
+from sersl_jax.inference import out_of_domain
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
+from sersl_jax.inference.out_of_domain import Gated
 from sersl_jax.training import export_folder
 
 _NEEDS = {"safetensors": "safetensors", "stablehlo": "flatbuffers"}
@@ -29,14 +29,14 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     """
     out.mkdir(parents=True, exist_ok=True)
     if format == "safetensors" and isinstance(ensemble, Gated):  # first: it is of no use alone
-        write(ensemble.other, format, out / elsewhere.FOLDER, dtype)
-        elsewhere.write_gate(ensemble.gate, out / elsewhere.FOLDER)
+        write(ensemble.other, format, out / out_of_domain.FOLDER, dtype)
+        out_of_domain.write_gate(ensemble.gate, out / out_of_domain.FOLDER)
     model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
     files.write_atomically(out / FILES[format], lambda path: path.write_bytes(model))
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
     files.write_text(out / "config.json", config)
     files.write_text(out / "README.md", _card(ensemble, format))
-    seal.write(out, (FILES[format], "config.json"))
+    checksums.write(out, (FILES[format], "config.json"))
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:
@@ -59,7 +59,7 @@ def create_function(ensemble: Ensemble) -> Callable[..., Any]:
         answers = forward(ensemble.weights, normalise(inputs, lengths), lengths)[0]
         if not isinstance(ensemble, Gated):
             return answers
-        far = ensemble.gate.distances(elsewhere.means(inputs, lengths)) > ensemble.gate.limit
+        far = ensemble.gate.distances(out_of_domain.means(inputs, lengths)) > ensemble.gate.limit
         others = create_forward(ensemble.other.info)(ensemble.other.weights, inputs, lengths)[0]
         return jnp.where(far[:, None], others, answers)
 
@@ -96,10 +96,10 @@ def read_safetensors(folder: Path) -> Ensemble:
             f"{folder}: {export_folder.MODEL} and config.json do not fit together ({said}): export "
             "the run again"
         ) from None
-    second = folder / elsewhere.FOLDER
+    second = folder / out_of_domain.FOLDER
     if not export_folder.is_export(second):
         return ensemble
-    return elsewhere.join(ensemble, read_safetensors(second), elsewhere.read_gate(second))
+    return out_of_domain.join(ensemble, read_safetensors(second), out_of_domain.read_gate(second))
 
 
 def _check_fit(ensemble: Ensemble) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 from sersl_jax.inference import exported
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, main_tasks
 from sersl_jax.inference.recognizer import Recognizer
@@ -32,7 +32,7 @@ def read_run(path: str | Path) -> Ensemble:
     """
     groups = _groups(Path(path))
     for group in groups:
-        seal.check(group, "delete its predictions.csv and give the run's command again", "temp")
+        checksums.check(group, "delete its predictions.csv and train again", "temp")
     loaded = [checkpoint.read_model(group) for group in groups]
     temperatures = [
         np.array(files.read_json(group / "temperatures.json"), np.float32) for group in groups

@@ -24,7 +24,7 @@ class Prediction:
       embedding: the representation before the head, averaged over members.
       notes: what makes it doubtful: `silent`, `clipped`, `very short`, or `ALONE`: the run
         normalises a speaker's clips together, and this sound was normalised by itself; or
-        `elsewhere.FAR`: the recording is unlike those of the training, and another network answers.
+        `out_of_domain.FAR`: the recording is unlike the training's, and another network answers.
       attributes: arousal and the like, in the training corpus's scale, where they were learnt.
     """
 

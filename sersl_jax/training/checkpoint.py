@@ -12,7 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 
 if TYPE_CHECKING:
     from sersl_jax.training.trainer import Training
@@ -77,7 +77,7 @@ class Checkpoints:
             if not self._manager.save(number, args=items):
                 raise RuntimeError(f"{self.directory}: checkpoint {number} was not written")
             if jax.process_index() == 0:
-                _seal(self.directory / str(number))
+                _write_checksums(self.directory / str(number))
         except (OSError, ValueError) as error:
             if "No space left" not in str(error):
                 raise
@@ -97,7 +97,7 @@ class Checkpoints:
         latest = self._manager.latest_step()
         if latest is None:
             return None
-        seal.check(self.directory / str(latest), _REMEDY)
+        checksums.check(self.directory / str(latest), _REMEDY)
         args = ocp.args.Composite(info=ocp.args.JsonRestore())
         info = self._manager.restore(latest, args=args)["info"]
         self._check_same(info, {**training.info, "names": list(training.names)})
@@ -152,7 +152,7 @@ def read_model(path: str | Path) -> Checkpoint:
     if latest is None:
         raise ValueError(f"{path} holds no checkpoint; give a run's directory, such as runs/ssl1")
     info = _read_info(latest)
-    seal.check(latest, _REMEDY, "model/")
+    checksums.check(latest, _REMEDY, "model/")
     if info.get("version") != VERSION:
         raise ValueError(f"{latest} is of checkpoint version {info.get('version')}, not {VERSION}")
     handler = ocp.PyTreeCheckpointHandler()  # a checkpointer warns of metadata that we don't write
@@ -172,14 +172,14 @@ def is_finished(path: Path) -> bool:
     return info.get("version") == VERSION and bool(info.get("finished"))
 
 
-def _seal(step: Path) -> None:
+def _write_checksums(step: Path) -> None:
     """Of all files of a checkpoint that orbax has committed."""
     found = [path for path in step.rglob("*") if path.is_file()]
-    seal.write(step, (path.relative_to(step).as_posix() for path in found))
+    checksums.write(step, (path.relative_to(step).as_posix() for path in found))
 
 
 def _read_info(step: Path) -> dict[str, Any]:
-    seal.check(step, _REMEDY, "info/")
+    checksums.check(step, _REMEDY, "info/")
     return files.read_json(step / "info" / "metadata")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 
 VERSION = 1
 MODEL = "model.safetensors"
@@ -32,7 +32,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"{folder} holds no config.json of sersl_jax: export the run again")
     if config.get("version") != VERSION:
         raise ValueError(f"{folder} is of export version {config.get('version')}, not {VERSION}")
-    seal.check(folder, "export the run again, or fetch the folder again")
+    checksums.check(folder, "export the run again, or fetch the folder again")
     weights: dict[str, Any] = {}
     try:
         arrays = load_file(folder / MODEL)

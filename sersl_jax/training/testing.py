@@ -13,7 +13,7 @@ import pandas as pd
 import scipy.special
 from jaxtyping import Bool, Float, Int
 
-from sersl_jax import files, seal, sharding
+from sersl_jax import checksums, files, sharding
 from sersl_jax.config import Config
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
@@ -38,7 +38,7 @@ class Group:
         """Writes what testing gave; predictions.csv comes last and marks the group as done."""
         files.write_text(self.directory / "temperatures.json", json.dumps(temperatures))
         _write(self.directory / "predictions.csv", predictions)
-        seal.write(self.directory, ("temperatures.json", "predictions.csv"))
+        checksums.write(self.directory, ("temperatures.json", "predictions.csv"))
 
     def has_lines(self, names: Iterable[str]) -> bool:
         """Whether these reference lines are there."""
@@ -48,11 +48,11 @@ class Group:
         """Writes reference lines' predictions on the group's splits."""
         for name, frame in lines.items():
             _write(self.directory / f"baseline_{name}.csv", frame)
-        seal.write(self.directory, (f"baseline_{name}.csv" for name in lines))
+        checksums.write(self.directory, (f"baseline_{name}.csv" for name in lines))
 
     def read(self) -> pd.DataFrame:
         """The predictions of the group's test clips."""
-        seal.check(self.directory, "delete its predictions.csv and give the same command again")
+        checksums.check(self.directory, "delete its predictions.csv and train again")
         return _read(self.directory / "predictions.csv")
 
 

@@ -1,4 +1,4 @@
-"""A run, one for recordings elsewhere, and both with a gate: inside their corpus and outside.
+"""A run, one for out-of-domain recordings, and both with a gate: inside their corpus and outside.
 
     python -m tests.benchmarks.other_microphones --runs default runs/portable \\
         --dataset=speech/emodb --data_dir=DIR
@@ -15,7 +15,7 @@ import pandas as pd
 
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset, read_dataset
-from sersl_jax.inference import elsewhere, learnt
+from sersl_jax.inference import learnt, out_of_domain
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.members import Reader
 from sersl_jax.inference.target import read_model
@@ -39,7 +39,7 @@ def main() -> None:
     rows = []
     for member, sides in zip(run.names, run.info["speakers"], strict=True):
         learners = run.select(member), other.select(member)
-        gate = elsewhere.fit(inside, [sides])
+        gate = out_of_domain.fit(inside, [sides])
         heard = {*sides["train"], *sides["validation"]}
         tested = np.flatnonzero([s not in heard for s in inside.speaker_ids])
         for place, dataset, examples, labels in (
@@ -54,17 +54,17 @@ def main() -> None:
 def score(
     place: str,
     learners: tuple[Ensemble, Ensemble],
-    gate: elsewhere.Gate,
+    gate: out_of_domain.Gate,
     dataset: Dataset,
     examples: np.ndarray,
     labels: np.ndarray,
 ) -> list[tuple[str, str, float]]:
-    """UAR of each network and of both, and the share of clips that the gate sends elsewhere."""
+    """UAR of each network and of both, and the share of clips that the gate sends to the second."""
     reader = Reader(learners[0], dataset)
     features = [reader.read(example) for example in examples]
-    gated = elsewhere.join(*learners, gate)
-    networks = {"run": learners[0], "elsewhere": learners[1], "both": gated}
-    rows = [(place, "clips elsewhere", 100 * gated.is_far(features).mean())]
+    gated = out_of_domain.join(*learners, gate)
+    networks = {"run": learners[0], "out of domain": learners[1], "both": gated}
+    rows = [(place, "clips sent to the second", 100 * gated.is_far(features).mean())]
     for name, network in networks.items():
         answers = np.array(network.labels)[network.run(features)[0].argmax(axis=1)]
         recalls = [(answers[labels == label] == label).mean() for label in {*labels}]

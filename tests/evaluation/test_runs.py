@@ -4,7 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from sersl_jax import seal
+from sersl_jax import checksums
 from sersl_jax.evaluation import comparable
 from sersl_jax.evaluation import runs as finished
 from sersl_jax.evaluation.comparison import compare
@@ -23,7 +23,7 @@ def altered(runs, tmp_path):
         if predictions:
             table = predictions(pd.read_csv(path / "predictions.csv"))
             table.to_csv(path / "predictions.csv", index=False)
-            saved["predictions_sha256"] = seal.digest(path / "predictions.csv")
+            saved["predictions_sha256"] = checksums.digest(path / "predictions.csv")
         (path / "results.json").write_text(json.dumps(saved))
         return path
 

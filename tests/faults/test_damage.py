@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import sersl_jax
-from sersl_jax import export, seal
+from sersl_jax import checksums, export
 from sersl_jax.datasets import measure
 from sersl_jax.datasets.dataset import read_dataset
 from sersl_jax.datasets.preparation import prepare
@@ -77,7 +77,7 @@ def test_a_damaged_dataset_is_made_anew(data_dir, utterances, monkeypatch):
 
 
 def test_a_dataset_without_checksums_is_read(data_dir):
-    only(data_dir / "speech", seal.NAME).unlink()
+    only(data_dir / "speech", checksums.NAME).unlink()
     assert len(read_dataset("speech/folder", str(data_dir), "llds").lengths) == 12
 
 
@@ -118,7 +118,7 @@ def test_a_checkpoint_that_says_something_else_is_named(tmp_path):
 
 def test_a_checkpoint_without_checksums_is_read(tmp_path):
     group = shutil.copytree(trained_run() / "finetune" / "0-1", tmp_path / "group")
-    (group / "1" / seal.NAME).unlink()
+    (group / "1" / checksums.NAME).unlink()
     assert checkpoint.read_model(group).info["names"] == ["3", "8"]
 
 
@@ -134,7 +134,7 @@ def test_a_damaged_export_is_named(tmp_path, name, damage):
 def test_predictions_that_have_changed_are_named(tmp_path):
     table = "split,clip,label,prediction\n0,a,x,x\n"
     (tmp_path / "predictions.csv").write_text(table)
-    saved = {"predictions_sha256": seal.digest(tmp_path / "predictions.csv")}
+    saved = {"predictions_sha256": checksums.digest(tmp_path / "predictions.csv")}
     (tmp_path / "results.json").write_text(json.dumps(saved))
     assert runs.read(tmp_path).splits == ["0"]
     (tmp_path / "predictions.csv").write_text(table.replace("x,x", "x,y"))

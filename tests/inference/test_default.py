@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 import sersl_jax
-from sersl_jax.inference.elsewhere import FAR
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.load import DEFAULT
+from sersl_jax.inference.out_of_domain import FAR
 from tests.trained_run import babble, write_wav
 
 SHA256 = {
     "model.safetensors": "810deec857c50cabb3f475c0483fe6185713b1a8a6bf1dda5d7f74e2806dd565",
-    "elsewhere/model.safetensors": "a9aca9333be532942c3acb276ed27901"
+    "out_of_domain/model.safetensors": "a9aca9333be532942c3acb276ed27901"
     "b60a53a64f92ca4c0d8b4edd9742586c",
-    "elsewhere/gate.safetensors": "037cf4cf7dc26c44b30c749d49717969"
+    "out_of_domain/gate.safetensors": "037cf4cf7dc26c44b30c749d49717969"
     "2e3e14a04ccdaf243ffccce4355f429d",
 }
 EXPECTED = (
@@ -35,7 +35,7 @@ EXPECTED = (
     (0.003, 0.007, 0.914, 0.022, 0.001, 0.053),
     (0.243, 0.200, 0.505, 0.022, 0.001, 0.029),
 )  # of made-up voices, per class, by the first network
-ELSEWHERE = (
+OUT_OF_DOMAIN = (
     (0.064, 0.551, 0.023, 0.124, 0.190, 0.047),
     (0.086, 0.572, 0.063, 0.167, 0.052, 0.059),
     (0.188, 0.081, 0.362, 0.313, 0.022, 0.034),
@@ -69,7 +69,7 @@ def test_it_says_of_made_up_voices_what_it_said_when_it_was_made(recognizer):
     np.testing.assert_allclose(first, EXPECTED, atol=0.02)
     found = list(recognizer.predict_all(sounds, 16_000))
     values = [list(one.probabilities.values()) for one in found]
-    np.testing.assert_allclose(values, ELSEWHERE, atol=0.02)
+    np.testing.assert_allclose(values, OUT_OF_DOMAIN, atol=0.02)
     assert all(FAR in one.notes for one in found)
 
 

@@ -10,7 +10,7 @@ import pytest
 import sersl_jax
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.features import llds
-from sersl_jax.inference import elsewhere, exported
+from sersl_jax.inference import exported, out_of_domain
 from sersl_jax.inference.load import load
 from sersl_jax.inference.recognizer import Recognizer
 from tests.trained_run import MEMBERS, babble, config, trained_run, write_run
@@ -35,7 +35,7 @@ SIDES = [{"train": list("012345"), "validation": list("678")}] * 2
 
 @pytest.fixture(scope="module")
 def gate():
-    return elsewhere.fit(corpus(np.random.default_rng(0)), SIDES)
+    return out_of_domain.fit(corpus(np.random.default_rng(0)), SIDES)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def gated(gate, tmp_path_factory):
     other = config()
     other.model.pooling = "last"
     path = write_run(tmp_path_factory.mktemp("other") / "run", other, MEMBERS)
-    return elsewhere.join(load(trained_run()).ensemble, load(path).ensemble, gate)
+    return out_of_domain.join(load(trained_run()).ensemble, load(path).ensemble, gate)
 
 
 def test_the_limit_is_beyond_99_of_100_clips_of_other_speakers(gate):
@@ -61,7 +61,7 @@ def test_far_sounds_are_answered_by_the_other_network_and_noted(gated):
     both, run, other = map(Recognizer, (gated, load(trained_run()).ensemble, gated.other))
     near, far = both.predict_all([NEAR, FAR], 16_000)
     assert near.notes == ()
-    assert elsewhere.FAR in far.notes
+    assert out_of_domain.FAR in far.notes
     for found, answered in ((near, run.predict(NEAR, 16_000)), (far, other.predict(FAR, 16_000))):
         assert found.probabilities == pytest.approx(answered.probabilities, abs=1e-5)
     assert far.embedding == pytest.approx(run.predict(FAR, 16_000).embedding, abs=1e-4)
@@ -77,7 +77,7 @@ def test_an_export_holds_both(gated, tmp_path):
         found, wanted = loaded.predict(sound, 16_000), expected.predict(sound, 16_000)
         assert found.probabilities == pytest.approx(wanted.probabilities, abs=1e-6)
         assert found.notes == wanted.notes
-    again = elsewhere.read_gate(tmp_path / "out" / "elsewhere")
+    again = out_of_domain.read_gate(tmp_path / "out" / "out_of_domain")
     assert again.limit == gated.gate.limit
 
 
@@ -96,8 +96,8 @@ def test_stablehlo_holds_both_in_one_function(gated, tmp_path):
 
 def test_runs_that_do_not_go_together_are_refused_by_name(gated, gate):
     run, other = load(trained_run()).ensemble, gated.other
-    with pytest.raises(ValueError, match="elsewhere differs in splits"):
-        elsewhere.join(run, other.select("3"), gate)
+    with pytest.raises(ValueError, match="out-of-domain recordings differs in splits"):
+        out_of_domain.join(run, other.select("3"), gate)
     info = {**other.info, "speakers": SIDES}
-    with pytest.raises(ValueError, match="elsewhere differs in speakers"):
-        elsewhere.join(run, replace(other, info=info), gate)
+    with pytest.raises(ValueError, match="out-of-domain recordings differs in speakers"):
+        out_of_domain.join(run, replace(other, info=info), gate)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sersl_jax import files, seal
+from sersl_jax import checksums, files
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.features.llds import NUM_LLDS
 from sersl_jax.inference.ensemble import Answers, Ensemble, Members
 
 FAR = "unlike the training recordings"
-FOLDER = "elsewhere"  # of the second network, in that of the first one's export
+FOLDER = "out_of_domain"  # of the second network, in that of the first one's export
 _GATE = "gate.safetensors"
 _DIM = NUM_LLDS // 2  # without deltas
 _KEPT = 0.99  # of the clips of speakers that were not fitted lie within the limit
@@ -100,10 +100,10 @@ def _check(ensemble: Ensemble, other: Ensemble) -> None:
     }
     differing = [name for name, (one, two) in alike.items() if one != two]
     if differing:
-        raise ValueError(f"the run for recordings elsewhere differs in {', '.join(differing)}")
+        raise ValueError(f"the run for out-of-domain recordings differs in {', '.join(differing)}")
     if ensemble.input_name != "llds" or ensemble.scope != "train":
         raise ValueError(
-            "a run for recordings elsewhere goes with one of LLDs that the training set normalises "
+            "a run for out-of-domain recordings goes with LLDs that the training set normalises "
             f"(this one: {ensemble.input_name}, data.normalise={ensemble.scope})"
         )
 
@@ -153,11 +153,15 @@ def write_gate(gate: Gate, folder: Path) -> None:
 
     content = save({name: np.asarray(value) for name, value in vars(gate).items()})
     files.write_atomically(folder / _GATE, lambda path: path.write_bytes(content))
-    seal.write(folder, [_GATE])
+    checksums.write(folder, [_GATE])
 
 
 def read_gate(folder: Path) -> Gate:
-    """What `write_gate` wrote."""
+    """What `write_gate` wrote; raises ValueError where it is damaged."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    return Gate(**load_file(folder / _GATE))
+    try:
+        return Gate(**load_file(folder / _GATE))
+    except (SafetensorError, TypeError) as error:
+        raise ValueError(f"{folder / _GATE} is damaged, {error}: export the run again") from None

@@ -1,6 +1,6 @@
 """Checksums beside files that are written once: damage is found and named before they are used.
 
-Only what was written since there are seals has one; other files are read as they are.
+Files that have none, as those of older versions, are read as they are.
 """
 
 import hashlib
@@ -14,14 +14,14 @@ NAME = "checksums.json"
 
 
 def write(folder: Path, names: Iterable[str]) -> None:
-    """Adds these files of `folder` to its seal; one that stands there already is sealed anew."""
+    """Writes the sizes and SHA-256 of these files of `folder`, beside those of others there."""
     known = _read(folder)
     known |= {n: [(folder / n).stat().st_size, digest(folder / n)] for n in sorted(names)}
     files.write_text(folder / NAME, json.dumps(known, indent=1))
 
 
 def check(folder: Path, remedy: str, below: str = "") -> None:
-    """Raises ValueError, with the remedy, where a sealed file is missing or has changed.
+    """Raises ValueError, with the remedy, where a file with a checksum is missing or has changed.
 
     `below` leaves out names that do not begin so.
     """
