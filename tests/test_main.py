@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -39,9 +40,23 @@ def data_dir(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, data_dir):
+def programs():
+    """The names of what is compiled while `run` runs."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data_dir, programs):
+    def listen(event, _, fun_name="", **__):
+        if event.endswith("backend_compile_duration"):
+            programs.append(fun_name)
+
     workdir = tmp_path_factory.mktemp("runs") / "ssl1"
-    experiment.run(create(shrink(ssl1.get_config(), data_dir)), workdir)
+    config = create(shrink(ssl1.get_config(), data_dir))
+    jax.clear_caches()  # of other tests
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    experiment.run(config, workdir)
+    jax.monitoring.unregister_event_duration_listener(listen)
     return workdir
 
 
@@ -49,6 +64,11 @@ def test_a_run_leaves_its_files(run):
     names = {path.name for path in run.iterdir()}
     wanted = {"config.json", "metrics.jsonl", "predictions.csv", "results.json", "report.html"}
     assert wanted | {"pretrain", "finetune", "events"} <= names
+
+
+def test_a_run_compiles_few_programs(run, programs):
+    """Pre-training and two groups of splits; a program for each further length of clips."""
+    assert 3 <= len(programs) <= 26, sorted(programs)  # 24 were measured
 
 
 def test_scoring_predictions_with_scikit_learn_gives_the_results(run):

@@ -39,8 +39,8 @@ def read(
     Sound files (wav, flac, mp3, ogg, opus) go through libsndfile, everything else (mp4, mkv, avi,
     ...) through FFmpeg; channels are averaged. A cut equals the same piece of the whole file (in
     mkv to its timestamps' 1 ms). An `end` beyond the file's gives what there is. A compressed sound
-    may end 0.1 s before its header says so; that, and an Ogg file that does not mark its end, is
-    added to `notes`.
+    may end 0.1 s before its header says so; that, an Ogg file that does not mark its end, and a
+    sampling rate below 16 kHz are added to `notes`.
 
     Raises:
         AudioError: no audio stream, not a media file, empty, truncated, not finite, or nothing
@@ -59,6 +59,8 @@ def read(
         samples, rate = _read_media(path, first, last)
     if last is None or len(samples) < (last - first) * rate:
         notes += _check_ogg(path)
+    if rate < SAMPLE_RATE:
+        notes.append(f"sampled at {rate} Hz: holds nothing above {rate // 2} Hz")
     waveform = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
     stop = None if end is None else round((end - first) * SAMPLE_RATE)
     waveform = waveform[round((start - first) * SAMPLE_RATE) : stop]

@@ -237,6 +237,14 @@ def test_an_ogg_file_that_was_cut_is_refused(tmp_path, subtype):
     assert notes == ["its end is not marked: it may have been cut"]
 
 
+@pytest.mark.parametrize(("rate", "number"), [(8_000, 1), (16_000, 0), (48_000, 0)])
+def test_a_low_sampling_rate_is_noted(tmp_path, rate, number):
+    path, notes = tmp_path / "a.wav", []
+    soundfile.write(path, np.full(rate, 0.1), rate)
+    assert len(audio.read(path, notes=notes)) == 16_000
+    assert notes == ["sampled at 8000 Hz: holds nothing above 4000 Hz"] * number
+
+
 def test_a_cut_outside_the_file(tmp_path):
     soundfile.write(tmp_path / "a.wav", tone(16_000), 16_000)
     with pytest.raises(audio.AudioError, match=r"no sound from 5\.0 s to 7\.0 s"):
