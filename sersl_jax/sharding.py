@@ -10,7 +10,6 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from orbax.checkpoint import multihost
 
 T = TypeVar("T")
 
@@ -100,6 +99,8 @@ def wait_for_all() -> None:
     collective operations give up.
     """
     if jax.process_count() > 1:
+        from orbax.checkpoint import multihost  # slow, and rarely needed
+
         wait = multihost.get_barrier_sync_fn()
         wait(key=f"sersl_jax_{next(_barriers)}", timeout_ms=24 * 3600 * 1000)
 
