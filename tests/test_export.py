@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import jax
 import jax.export
@@ -8,6 +9,7 @@ import pytest
 import sersl_jax
 from sersl_jax import export
 from sersl_jax.features import llds
+from sersl_jax.inference import exported
 from tests.trained_run import CLASSES, MEMBERS, babble, trained_run
 
 pytest.importorskip("safetensors", reason="needs the extra export")
@@ -56,6 +58,16 @@ def test_chosen_members_alone_are_written(recognizer, tmp_path):
     assert loaded.members == ("8",)
     expected = recognizer.predict(babble(1.0), 16_000, members="8").probabilities
     assert loaded.predict(babble(1.0), 16_000).probabilities == pytest.approx(expected, abs=1e-6)
+
+
+def test_where_the_data_lay_is_not_told(recognizer, tmp_path):
+    config = recognizer.ensemble.info["config"]
+    config = {**config, "data": {**config["data"], "data_dir": "/home/me/data"}}
+    config["finetune"] = {**config["finetune"], "source": "/home/me/recordings"}
+    ensemble = replace(recognizer.ensemble, info={**recognizer.ensemble.info, "config": config})
+    exported.write(ensemble, "safetensors", tmp_path)
+    assert "/home/me" not in (tmp_path / "config.json").read_text()
+    assert sersl_jax.load(tmp_path).ensemble.config.data.data_dir == ""
 
 
 def test_a_folder_of_something_else_or_another_version_is_told(tmp_path):

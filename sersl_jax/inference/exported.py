@@ -161,8 +161,14 @@ def _config(ensemble: Ensemble, format: str) -> Mapping[str, Any]:
         "input": ensemble.input_name,
         "normalise": ensemble.scope,
         "members": list(ensemble.names),
-        "training": dict(ensemble.info),
+        "training": {**ensemble.info, "config": _without_folders(ensemble.info["config"])},
     }
+
+
+def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the data lay on the computer of the training is nobody else's business."""
+    stages = {name: {**config[name], "source": ""} for name in ("pretrain", "finetune")}
+    return {**config, **stages, "data": {**config["data"], "data_dir": ""}}
 
 
 def _card(ensemble: Ensemble, format: str) -> str:

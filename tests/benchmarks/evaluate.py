@@ -2,7 +2,8 @@
 
 The model in the package is tested on folders of so many clips of one second, prepared before the
 clock starts; each test is a process of its own. Without the SVMs, whose kernel with the training
-clips grows up to 10,000 clips. Options: `--sizes=400,2000`.
+clips grows up to 10,000 clips; with them, where `--trained_data_dir` has CREMA-D prepared. Options:
+`--sizes=400,2000`.
 """
 
 import argparse
@@ -23,11 +24,13 @@ from sersl_jax.datasets.preparation import prepare
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="400,2000")
-    for size in map(int, parser.parse_args().sizes.split(",")):
+    parser.add_argument("--trained_data_dir", default="none")
+    arguments = parser.parse_args()
+    for size in map(int, arguments.sizes.split(",")):
         with tempfile.TemporaryDirectory() as directory:
             root = Path(directory)
             prepare("speech/folder", write(root / "corpus", size), root / "data")
-            seconds, peak, own = test(root)
+            seconds, peak, own = test(root, arguments.trained_data_dir)
         print(f"{size} clips: {seconds:.1f} s, peak {peak:.0f} MB, {own:.0f} of them no file's")
 
 
@@ -43,11 +46,11 @@ def write(root: Path, size: int) -> Path:
     return root
 
 
-def test(root: Path) -> tuple[float, float, float]:
+def test(root: Path, trained_data_dir: str) -> tuple[float, float, float]:
     """Seconds and peak memory (MB) of the command: all, and without pages of mapped files."""
     command = [sys.executable, "-m", "sersl_jax.evaluate", "--dataset=speech/folder"]
     command += [f"--data_dir={root / 'data'}", f"--out={root / 'out'}"]
-    command += [f"--trained_data_dir={root / 'none'}"]
+    command += [f"--trained_data_dir={trained_data_dir}"]
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = own = 0.0
