@@ -53,5 +53,5 @@ def check_tasks(tasks: Mapping[str, float], helpers: Mapping[str, float], select
     if not chosen_by.get(select, EMOTION in tasks):
         raise ValueError(
             f"config.finetune.select={select} is of no task in config.finetune.tasks "
-            f"({', '.join(tasks)})"
+            f"({', '.join(tasks)}): take loss{'' if EMOTION in tasks else ' or ccc'}"
         )
