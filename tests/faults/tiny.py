@@ -10,6 +10,6 @@ def get_config(data_dir: str):
     config.checkpoint_seconds = 0.0
     config.pretrain.update({"dataset": "pretext/folder", "source": "", "epochs": 2})
     config.pretrain.batch_size = config.finetune.batch_size = 8
-    config.finetune.update({"dataset": "speech/folder", "source": "", "epochs": 2})
+    config.finetune.update({"dataset": "speech/folder", "source": "", "epochs": 1})
     config.finetune.update({"num_splits": 2, "parallel_members": 1})
     return config
