@@ -173,6 +173,7 @@ def test_a_network_overfits_32_clips_in_two_attributes(tmp_path):
     config.finetune.tasks = {"arousal": 1.0, "valence": 1.0}
     config.finetune.optimizer.update({"learning_rate": 1e-2, "schedule": "cosine"})
     config.model.dropout = dict.fromkeys(config.model.dropout, 0.0)
+    config.model.update({"context": "none", "pooling": "statistics"})  # compiles soon
     chosen = create(config)
     targets = create_targets(clips, chosen.finetune)
     network = made_up.create_network(chosen.model, targets.tasks, "float32")
