@@ -77,6 +77,10 @@ def launch(
 
     A port of None takes the first free one from 7860 on.
     """
+    from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    own = Middleware(TrustedHostMiddleware, allowed_hosts=_names(host), www_redirect=False)
     _, url, _ = page.queue(max_size=16).launch(
         server_name=host,
         server_port=port,
@@ -86,9 +90,21 @@ def launch(
         share=False,
         ssr_mode=False,
         show_error=True,
+        app_kwargs={"middleware": [own]},
         prevent_thread_lock=not wait,
     )
     return url
+
+
+def _names(host: str) -> list[str]:
+    """The names (header `Host`) that a page at this address answers to.
+
+    A page for this computer alone answers to none but its own: otherwise another site could have
+    its name stand for this address, and a browser would let that site read the page (DNS
+    rebinding).
+    """
+    alone = host.startswith("127.") or host in ("localhost", "::1")
+    return ["localhost", "127.0.0.1", "::1", host] if alone else ["*"]
 
 
 def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Blocks":

@@ -33,9 +33,6 @@ _RESIDENCY = flags.DEFINE_enum("residency", "device", ["device", "stream"], "Whe
 _METHOD = flags.DEFINE_string("method", "supervised", "A file of configs/.")
 _EPOCHS = flags.DEFINE_integer("epochs", 3, "Epochs.")
 _SAVE = flags.DEFINE_bool("save", False, "Save after every dispatch: a kill can come anywhere.")
-_COORDINATOR = flags.DEFINE_string("coordinator", None, "Address of the first process.")
-_PROCESSES = flags.DEFINE_integer("processes", 1, "Number of processes.")
-_PROCESS = flags.DEFINE_integer("process", 0, "This process.")
 
 
 def config(method: str = "supervised") -> ConfigDict:
@@ -116,10 +113,6 @@ def training(
 
 def main(_) -> None:
     logging.set_verbosity(logging.WARNING)
-    if _PROCESSES.value > 1:
-        import jax
-
-        jax.distributed.initialize(_COORDINATOR.value, _PROCESSES.value, _PROCESS.value)
     chosen = config(_METHOD.value)
     chosen.finetune.epochs = _EPOCHS.value
     if _SAVE.value:
@@ -132,5 +125,9 @@ def main(_) -> None:
     print(json.dumps("finished"))
 
 
-if __name__ == "__main__":
+def run() -> None:
     app.run(main)
+
+
+if __name__ == "__main__":
+    run()

@@ -86,7 +86,9 @@ def test_uploads_are_limited_and_other_files_out_of_reach(url, tmp_path):
     assert upload(url, tmp_path / "huge.wav").status_code == 413
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
-    for path in (str(secret), "/etc/passwd", f"{stored}/../../../../etc/passwd"):
+    dots = "%2e%2e%2f" * 4
+    for path in (str(secret), "/etc/passwd", f"{stored}/../../../../etc/passwd",
+                 f"{stored}/{dots}etc/passwd", f"{Path(stored).parent}/..{secret}"):  # fmt: skip
         assert "event: error" in call(url, path)
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
 
@@ -102,6 +104,33 @@ def test_what_is_not_an_upload_is_refused(url, tmp_path):
         stored = Path(sent.json()[0]).resolve()
         assert stored.is_relative_to(Path(tempfile.gettempdir()).resolve())
         assert ".." not in Path(sent.json()[0]).parts
+
+
+@pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "gradio_api/file=/etc/passwd"])
+@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example", "0.0.0.0"])
+def test_a_name_that_is_not_the_pages_own_is_refused(url, host, path):
+    """DNS rebinding: a browser takes the page for the other site's, so that it may read it."""
+    port = httpx.URL(url).port
+    assert httpx.get(url + path, headers={"Host": f"{host}:{port}"}).status_code == 400
+
+
+def test_another_name_neither_uploads_nor_asks(url, tmp_path):
+    wrong = {"Host": "elsewhere.example", "Origin": "http://elsewhere.example"}
+    sound = write_wav(tmp_path / "a.wav", babble(1.0)).read_bytes()
+    sent = httpx.post(f"{url}gradio_api/upload", files={"files": ("a.wav", sound)}, headers=wrong)
+    asked = httpx.post(f"{url}gradio_api/call/recognise", json={"data": [None]}, headers=wrong)
+    assert (sent.status_code, asked.status_code) == (400, 400)
+
+
+def test_the_pages_own_names_are_answered(url):
+    port = httpx.URL(url).port
+    for host in ("localhost", "LOCALHOST", f"127.0.0.1:{port}", f"localhost:{port}"):
+        assert httpx.get(f"{url}config", headers={"Host": host}).status_code == 200
+
+
+def test_a_page_for_others_answers_to_any_name():
+    assert serve._names("0.0.0.0") == serve._names("10.0.0.7") == ["*"]
+    assert "*" not in serve._names("127.0.0.1") + serve._names("localhost") + serve._names("::1")
 
 
 def test_another_sites_page_may_not_ask(url):

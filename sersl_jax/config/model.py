@@ -55,7 +55,7 @@ class Wav2Vec2Config(Checked):
 class ConvConfig(Checked):
     """Convolutions over averaged LLD frames; used where `model.embed` is "conv"."""
 
-    stride: Count = 4  # frames that are averaged into one
+    stride: Annotated[Count, Field(le=1000)] = 4  # frames that are averaged into one
     center: bool = True  # subtracts each clip's own mean: less of the microphone is left
     kernels: tuple[Annotated[Count, Field(le=1000)], ...] = (5, 3, 3)  # averaged frames
     # voice: pitch, its quality, zero crossings and MFCCs alone, which depend least on microphones

@@ -91,7 +91,8 @@ def read_safetensors(folder: Path) -> Ensemble:
         ensemble = create_ensemble(weights, config["members"], config["training"])
         _check_fit(ensemble)
     except Exception as error:  # flax, JAX and pydantic each have their own
-        said = f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"
+        first = next(iter(str(error).strip().splitlines()), "")  # an assertion may say nothing
+        said = f"{type(error).__name__}: {first[:200]}"
         raise ValueError(
             f"{folder}: {export_folder.MODEL} and config.json do not fit together ({said}): export "
             "the run again"

@@ -1,12 +1,15 @@
 """Metrics of each epoch, written while a training runs: `metrics.jsonl`, TensorBoard events."""
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.summary import scalar
 
 from sersl_jax import files
 
@@ -25,10 +28,8 @@ class MetricWriter:
         if kept != lines or not self._path.exists():
             text = "".join(f"{line}\n" for line in kept)
             files.write_text(self._path, text)
-        self._events = {
-            name: SummaryWriter(str(workdir / "events" / stage / name), purge_step=epoch + 1)
-            for name in names
-        }
+        folder = workdir / "events" / stage
+        self._events = {name: _open_events(folder / name, epoch + 1) for name in names}
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Appends an epoch's rows, one a member, in one write."""
@@ -40,7 +41,10 @@ class MetricWriter:
             events = self._events[row["name"]]
             for key, value in row.items():
                 if isinstance(value, float):
-                    events.add_scalar(key, value, row["epoch"])
+                    summary = scalar(key, value)
+                    events.write_event(
+                        Event(step=row["epoch"], wall_time=time.time(), summary=summary)
+                    )
             events.flush()
 
     def close(self) -> None:
@@ -48,6 +52,15 @@ class MetricWriter:
         if self._writes:
             for events in self._events.values():
                 events.close()
+
+
+def _open_events(folder: Path, purge_step: int) -> EventsWriter:
+    """Not a SummaryWriter, whose thread goes on after a full disk and tells so when Python ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    events = EventsWriter(str(folder / "events"))
+    began = SessionLog(status=SessionLog.START)
+    events.write_event(Event(step=purge_step, wall_time=time.time(), session_log=began))
+    return events
 
 
 def _stays(line: str, stage: str, names: Sequence[str], epoch: int) -> bool:

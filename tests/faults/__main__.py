@@ -1,4 +1,4 @@
-"""The crash matrix: python -m tests.faults --kills=25 [--disks=20] [--only=main,prepare_2].
+"""The crash matrix: python -m tests.faults --kills=25 [--disks=20] [--only=main=8,prepare_2].
 
 Every command that writes is killed at moments spread over its calls that change the disk, and at
 random times; the same command again must leave what one that was never killed leaves.
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.faults.commands import COMMANDS, GROUND, outputs, write_corpora
 from tests.faults.process import Process, forked, preload
@@ -33,31 +34,51 @@ def main() -> int:
     try:
         matrix = _Matrix(base, random.Random(chosen.seed))
         matrix.make_ground()
-        failed = [matrix.check(name, chosen.kills, chosen.disks) for name in chosen.only.split(",")]
+        wanted = [entry.partition("=") for entry in chosen.only.split(",")]
+        failed = [
+            matrix.check(name, int(kills or chosen.kills), chosen.disks)
+            for name, _, kills in wanted
+        ]
     finally:
         shutil.rmtree(base)
     return int(sum(failed) > 0)
 
 
+class Straight(NamedTuple):
+    """What a command leaves and prints that is not killed; its moments and seconds."""
+
+    outputs: dict[str, str]
+    printed: bytes
+    moments: int
+    seconds: float
+
+
 class _Matrix:
     def __init__(self, base: Path, luck: random.Random):
         self.base, self.out, self.luck = base, base / "out", luck
+        self.straight: dict[str, Straight] = {}
 
     def make_ground(self) -> None:
         forked(write_corpora, self.base)
-        for module, arguments in GROUND:
-            process = self._start(module, arguments)
+        for arguments in GROUND:
+            process = self._start("prepare", arguments)
             assert process.wait() == 0, process.said()
+        self.straight["main"] = self._run("main")
+        self.out.rename(self.base / "run")
+
+    def _run(self, name: str) -> "Straight":
+        started = time.monotonic()
+        process = self._begin(name)
+        code, seconds = process.wait(), time.monotonic() - started
+        assert code == 0, process.said()
+        wanted = forked(outputs, self.out)
+        assert wanted, f"{name} wrote nothing"
+        return Straight(wanted, process.out.read_bytes(), process.moments(), seconds)
 
     def check(self, name: str, kills: int, disks: int) -> int:
         """Breaks a command that often; prints and returns the number of failures."""
         started = time.monotonic()
-        straight = self._begin(name)
-        code, seconds = straight.wait(), time.monotonic() - started
-        assert code == 0, straight.said()
-        wanted, moments = forked(outputs, self.out), straight.moments()
-        assert wanted, f"{name} wrote nothing"
-        self.wanted, self.printed = wanted, straight.out.read_bytes()
+        self.wanted, self.printed, moments, seconds = self.straight.get(name) or self._run(name)
         by_call = self.luck.sample(range(1, moments + 1), min(moments, -(-kills * 3 // 5)))
         plans = [("moment", number) for number in by_call]
         kinds = ("SIGKILL", "SIGTERM", "worker")

@@ -81,6 +81,7 @@ def _work(target: Target, name: str, numbers: range, chosen: Any, folder: Path, 
     os.dup2(quiet, 2)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     place = folder / "input"
+    target.start(folder)
     for number in numbers:
         luck = random.Random(f"{chosen.seed}/{name}/{number}")
         shutil.rmtree(place, ignore_errors=True)

@@ -28,10 +28,14 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Target:
-    """`make(seeds, place, luck)` writes an input into `place`; `read` takes what it returns."""
+    """`make(seeds, place, luck)` writes an input into `place`; `read` takes what it returns.
+
+    `start(seeds)` does what a process does once, which is no input's time.
+    """
 
     make: Callable[[Path, Path, random.Random], Any]
     read: Callable[[Any], object]
+    start: Callable[[Path], object] = lambda _: None
 
     @staticmethod
     def named(made: Path) -> tuple[str, ...]:
@@ -181,6 +185,6 @@ TARGETS = {
     "tables": Target(_folder, _read_folder),
     "splits": Target(_file("splits.json", mutations.of_json), protocol.read_splits),
     "predictions": Target(_file("predictions.csv", mutations.of_table), _score),
-    "export": Target(_export, _read_export),
+    "export": Target(_export, _read_export, lambda seeds: _read_export(seeds / "export")),
     "values": Target(_values, _parse),
 }

@@ -113,6 +113,28 @@ def test_other_sizes_of_the_network_are_named(export):
         sersl_jax.load(export)
 
 
+HUGE = (
+    {"dim": 2**31 - 2, "num_heads": 1}, {"num_layers": 2**31 - 1}, {"ffn_dim": 2**31 - 1},
+    {"conv": {"kernels": [1000] * 1000}}, {"conv": {"stride": 2**31 - 1}},
+    {"input_projection": False}, {"wav2vec2": {"conv_widths": [2**31 - 1] * 7}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("embed", ["llds", "conv", "waveform"])
+@pytest.mark.parametrize("context", ["paper", "base"])
+def test_absurd_networks_are_refused_soon(export, embed, context):
+    sersl_jax.load(export)  # starts JAX
+    described = json.loads((export / "config.json").read_text())
+    model = described["training"]["config"]["model"] | {"embed": embed, "context": context}
+    for change in HUGE:
+        described["training"]["config"]["model"] = model | change
+        (export / "config.json").write_text(json.dumps(described))
+        started = time.monotonic()
+        with pytest.raises(ValueError, match=r"export: .*do not fit together"):
+            sersl_jax.load(export)
+        assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize(("rows", "columns"), [(2, 1_000_000), (300_000, 2)])
 def test_huge_tables_end_soon(utterances, tmp_path, rows, columns):
     line = ",".join(["1"] * (columns - 2))

@@ -50,6 +50,7 @@ def tuned(folder):
         frozen = {"init_from": str(trained_run()), "freeze": ("embed", "encoder")}
         own = embed == "llds" and scope == "train"  # the scope of the run that it starts from
         chosen.finetune.update(frozen if own else {"init_from": ""})
+        chosen.model.context = "paper" if own else "none"  # which compiles in half the time
         chosen.finetune.update({"seeds": seeds, "class_weights": "sqrt" if seeds > 1 else "none"})
         run = folder / f"{embed}_{scope}_{seeds}"
         experiment.run(create(chosen), run)

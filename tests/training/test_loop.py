@@ -1,13 +1,11 @@
 import json
-import os
 import random
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import chex
@@ -17,13 +15,11 @@ import pytest
 
 from sersl_jax.config import create
 from sersl_jax.training import checkpoint, loop, preemption
-from sersl_jax.training.best import Best
 from sersl_jax.training.trainer import create_trainer
 from tests import made_up
-from tests.trained_run import trained_run
+from tests.training import process as processes
+from tests.training.process import finish
 
-REPOSITORY = Path(__file__).parents[2]
-LOGS: dict[int, Path] = {}
 VOLATILE = ("time", "examples_per_second")
 
 
@@ -35,21 +31,9 @@ def fit(directory: Path, training, program=None, method="supervised", **changes)
     return loop.fit(training, create(config), directory / "members", directory, program)
 
 
-def start(directory: Path, *arguments: str, **environment: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.made_up", f"--directory={directory}", *arguments]
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", **environment}
-    with tempfile.NamedTemporaryFile(dir=directory.parent, delete=False) as log:
-        process = subprocess.Popen(
-            command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
-    LOGS[process.pid] = Path(log.name)
-    return process
-
-
-def finish(*processes: subprocess.Popen) -> None:
-    for process in processes:
-        process.wait(timeout=300)
-        assert process.returncode == 0, LOGS[process.pid].read_text()[-2000:]
+def start(directory: Path, *arguments: str) -> BaseProcess:
+    directory.mkdir(exist_ok=True)
+    return processes.start("tests.made_up", f"--directory={directory}", *arguments)
 
 
 def rows(directory: Path) -> list[dict]:
@@ -74,7 +58,7 @@ def together(tmp_path_factory):
 def test_a_member_of_three_equals_the_same_member_alone(together, tmp_path):
     _, best = together
     program = None
-    for number in (0, 1, 2):
+    for number in (0, 2):
         trainer, alone = fit(tmp_path / str(number), made_up.training((number,)), program)
         program = trainer.program
         ours = jax.tree.map(lambda leaf, n=number: leaf[n], best)
@@ -160,31 +144,29 @@ def test_an_epoch_trains_on_each_members_examples_once():
     assert not np.array_equal(trainer.plan(0)[0].indices, trainer.plan(1)[0].indices)
 
 
-@pytest.fixture(scope="module")
-def straight_best(tmp_path_factory):
-    """Two members of `configs/best.py` trained in one go."""
-    directory = tmp_path_factory.mktemp("straight_best")
-    finish(start(directory, "--members=2", "--method=best"))
-    return directory
+METHODS = {  # state: a plateau's | running statistics, averages, a cosine's
+    "supervised": ("--members=3", "--residency=stream"),
+    "best": ("--members=2", "--method=best"),
+}
 
 
-def test_averages_and_running_statistics_survive_a_kill(straight_best, tmp_path):
-    kill_and_compare(straight_best, tmp_path, "--members=2", "--save", "--method=best")
-
-
-@pytest.mark.parametrize("residency", ["device", "stream"])
-def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, residency):
-    kill_and_compare(straight, tmp_path, "--members=3", "--save", f"--residency={residency}")
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, method):
+    directory = straight
+    if method != "supervised":
+        directory = tmp_path / "straight"
+        finish(start(directory, *METHODS[method]))
+    kill_and_compare(directory, tmp_path / "killed", *METHODS[method], "--save")
 
 
 def kill_and_compare(straight: Path, tmp_path: Path, *arguments: str) -> None:
-    luck = random.Random(arguments[-1])
+    luck = random.Random(arguments[0])
     for _ in range(2):
         process = start(tmp_path, *arguments)
         wait_for_checkpoint(tmp_path, process)
         time.sleep(luck.uniform(0.0, 0.7))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     finish(start(tmp_path, *arguments))
     same(straight, tmp_path)
 
@@ -192,9 +174,10 @@ def kill_and_compare(straight: Path, tmp_path: Path, *arguments: str) -> None:
 def test_sigterm_saves_and_exits_with_143(straight, tmp_path):
     process = start(tmp_path, "--members=3", "--save")
     wait_for_checkpoint(tmp_path, process)
-    process.send_signal(signal.SIGTERM)
+    process.terminate()
     began = time.monotonic()
-    assert process.wait(timeout=60) in (preemption.EXIT_CODE, 0)
+    process.join(timeout=60)
+    assert process.exitcode in (preemption.EXIT_CODE, 0)
     assert time.monotonic() - began < 10
     finish(start(tmp_path, "--members=3"))
     same(straight, tmp_path)
@@ -231,9 +214,9 @@ def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
         fit(tmp_path, training)
 
 
-def wait_for_checkpoint(directory: Path, process: subprocess.Popen) -> None:
+def wait_for_checkpoint(directory: Path, process: BaseProcess) -> None:
     limit = time.monotonic() + 240
-    while not any((directory / "members").glob("[0-9]*")) and process.poll() is None:
+    while not any((directory / "members").glob("[0-9]*")) and process.exitcode is None:
         assert time.monotonic() < limit, "no checkpoint was written"
         time.sleep(0.05)
 
@@ -242,40 +225,6 @@ def same(one: Path, other: Path) -> None:
     first, second = (checkpoint.read_model(path / "members") for path in (one, other))
     chex.assert_trees_all_equal(first.params, second.params)
     assert rows(one) == rows(other)
-
-
-@pytest.mark.parametrize("members", [1, 4])
-def test_eight_devices_give_the_losses_of_one(tmp_path, members):
-    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count="
-    processes = [
-        start(tmp_path / str(n), f"--members={members}", "--epochs=2", XLA_FLAGS=f"{flags}{n}")
-        for n in (1, 8)
-    ]
-    finish(*processes)
-    close(tmp_path / "1", tmp_path / "8")
-
-
-def test_two_processes_give_the_losses_of_one(tmp_path):
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        address = f"localhost:{probe.getsockname()[1]}"
-    both = [
-        start(
-            tmp_path / "two", "--epochs=2", f"--coordinator={address}", "--processes=2",
-            f"--process={n}", JAX_CPU_COLLECTIVES_IMPLEMENTATION="gloo",
-        )
-        for n in (0, 1)
-    ]  # fmt: skip
-    finish(*both, start(tmp_path / "one", "--epochs=2"))
-    close(tmp_path / "one", tmp_path / "two")
-
-
-def close(one: Path, other: Path) -> None:
-    first, second = rows(one), rows(other)
-    assert len(first) == len(second) > 0
-    for a, b in zip(first, second, strict=True):
-        for key in ("train/loss", "validation/loss"):
-            assert a[key] == pytest.approx(b[key], abs=1e-5), key
 
 
 def test_a_loss_that_is_not_finite_stops_with_member_and_step(tmp_path):
@@ -292,38 +241,3 @@ def test_a_program_serves_trainings_of_the_same_schedule(schedule, same):
     first = create_trainer(made_up.training((0,)), create(config)).program
     config.finetune.epochs += 1
     assert (create_trainer(made_up.training((1,)), create(config), first).program is first) == same
-
-
-@pytest.mark.parametrize("changed", ["dataset", "speakers"])
-def test_a_checkpoint_of_other_data_is_not_gone_on_with(changed):
-    checkpoints = checkpoint.Checkpoints(trained_run() / "pretrain")
-    info = {**checkpoint.read_model(trained_run() / "pretrain").info, changed: "other"}
-    training = replace(made_up.training((0,)), names=info["names"], info=info)
-    with pytest.raises(ValueError, match=f"was started on another {changed}: "):
-        checkpoints.restore(None, None, training)
-
-
-def test_a_training_of_another_version_is_not_gone_on_with():
-    directory = trained_run() / "pretrain"
-    info = checkpoint.read_model(directory).info
-    training = replace(made_up.training((0,)), names=info["names"], info=info)
-    best = Best({"other": np.zeros(2)}, np.zeros(1), np.zeros(1, np.int32))
-    with pytest.raises(ValueError, match=r"does not fit this program: another version"):
-        checkpoint.Checkpoints(directory).restore({"other": np.zeros(2)}, best, training)
-
-
-def test_transfer_misfit_names_the_keys():
-    fresh = {"embed": {"a": np.zeros(2)}, "head_x": {"b": np.zeros(1)}}
-    with pytest.raises(ValueError, match=r"embed/a \(\(3,\) there, \(2,\) here\)"):
-        checkpoint.transfer(fresh, {"embed": {"a": np.zeros(3)}}, "runs/x")
-    with pytest.raises(ValueError, match=r"embed/a \(missing there\), embed/c \(unknown here\)"):
-        checkpoint.transfer(fresh, {"embed": {"c": np.zeros(3)}}, "runs/x")
-    params, table = checkpoint.transfer(fresh, {"embed": {"a": np.ones(2)}, "head_y": 1}, "runs/x")
-    assert params["embed"]["a"].tolist() == [1, 1]
-    assert params["head_x"]["b"].tolist() == [0]
-    assert [line.split()[0] for line in table] == ["loaded", "fresh", "left"]
-
-
-def test_a_folder_without_checkpoint_is_named(tmp_path):
-    with pytest.raises(ValueError, match="holds no checkpoint"):
-        checkpoint.read_model(tmp_path)

@@ -89,6 +89,7 @@ def test_a_helper_that_the_corpus_does_not_know_is_named(name, said):
 def fit(directory, helpers):
     """One member beside these helpers."""
     config = made_up.config()
+    config.model.context = "none"  # compiles soon
     config.finetune.helpers = helpers
     config.finetune.epochs = 2
     chosen = create(config)
@@ -108,7 +109,7 @@ def fit(directory, helpers):
     return jax.device_get(best), rows
 
 
-def test_helpers_train_the_encoder_and_judge_no_epoch(tmp_path):
+def test_helpers_train_what_is_shared_and_judge_no_epoch(tmp_path):
     alone, _ = fit(tmp_path / "alone", {})
     best, rows = fit(tmp_path / "beside", HELPERS)
     for row in rows:
@@ -120,7 +121,7 @@ def test_helpers_train_the_encoder_and_judge_no_epoch(tmp_path):
     assert best.value.item() == min(row["validation/loss"] for row in rows)
     heads = {name for name in best.params if name.startswith("head_")}
     assert heads == {"head_emotion", *(f"head_{name}" for name in HELPERS)}
-    shared = (alone.params["encoder"], best.params["encoder"])
+    shared = (alone.params["embed"], best.params["embed"])
     assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, shared), strict=True))
 
 
@@ -173,6 +174,7 @@ def test_a_network_overfits_32_clips_in_two_attributes(tmp_path):
     config.finetune.tasks = {"arousal": 1.0, "valence": 1.0}
     config.finetune.optimizer.update({"learning_rate": 1e-2, "schedule": "cosine"})
     config.model.dropout = dict.fromkeys(config.model.dropout, 0.0)
+    config.model.update({"context": "none", "pooling": "statistics"})  # compiles soon
     chosen = create(config)
     targets = create_targets(clips, chosen.finetune)
     network = made_up.create_network(chosen.model, targets.tasks, "float32")
