@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore  # made at import
 from tensorboardX.summary import scalar
 
 from sersl_jax import files
