@@ -85,8 +85,10 @@ def test_pretraining_that_is_finished_is_not_opened_again(tmp_path, monkeypatch)
     done, chosen = [], create(trained_run_config())
     monkeypatch.setattr(experiment, "pretrain", lambda *_: done.append("pretrain"))
     monkeypatch.setattr(experiment, "finetune", lambda *_: done.append("finetune"))
+    (run / "pretrain" / "0" / "state").mkdir(parents=True)  # its deletion was cut off
     experiment.run(chosen, run)
     assert done == ["finetune"]
+    assert [path.name for path in run.glob("pretrain/[0-9]*")] == ["1"]
     write_info(file, finished=False)
     experiment.run(chosen, run)
     assert done[1:] == ["pretrain", "finetune"]
