@@ -17,7 +17,14 @@ def write(folder: Path, names: Iterable[str]) -> None:
     """Writes the sizes and SHA-256 of these files of `folder`, beside those of others there."""
     known = _read(folder)
     known |= {n: [(folder / n).stat().st_size, digest(folder / n)] for n in sorted(names)}
-    files.write_text(folder / NAME, json.dumps(known, indent=1))
+    files.write_text(folder / NAME, json.dumps(known, indent=1, sort_keys=True))
+
+
+def add(folder: Path, names: Iterable[str]) -> None:
+    """Writes those of these files that have none: a kill came between a file and its checksum."""
+    known = _read(folder)
+    if missing := [name for name in names if name not in known]:
+        write(folder, missing)
 
 
 def check(folder: Path, remedy: str, below: str = "") -> None:

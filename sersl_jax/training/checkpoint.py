@@ -46,9 +46,7 @@ class Checkpoints:
             enable_async_checkpointing=False,
         )
         self.directory = Path(directory).absolute()
-        if jax.process_index() == 0:
-            for older in _steps(self.directory)[:-1]:  # a kill came while it was deleted
-                shutil.rmtree(older)
+        remove_older(self.directory)
         self._manager = ocp.CheckpointManager(self.directory, options=options)
 
     def save(
@@ -161,6 +159,12 @@ def read_model(path: str | Path) -> Checkpoint:
     on_host = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), stored)
     model = handler.restore(folder, args=ocp.args.PyTreeRestore(restore_args=on_host))
     return Checkpoint(model["params"], model["mean"], model["std"], info)
+
+
+def remove_older(path: Path) -> None:
+    """Removes all but the latest checkpoint: a kill came while orbax deleted them."""
+    for older in _steps(path)[:-1] if jax.process_index() == 0 else ():
+        shutil.rmtree(older)
 
 
 def is_finished(path: Path) -> bool:

@@ -12,7 +12,7 @@ from sersl_jax import config as configuration
 from sersl_jax import files
 from sersl_jax.config import Config
 from sersl_jax.evaluation import results
-from sersl_jax.training.checkpoint import is_finished
+from sersl_jax.training.checkpoint import is_finished, remove_older
 from sersl_jax.training.checks import check_finetune, check_pretrain
 from sersl_jax.training.finetune import finetune
 from sersl_jax.training.pretrain import pretrain
@@ -31,8 +31,10 @@ def run(config: Config, workdir: Path) -> None:
         check_finetune(config, workdir)
     with _alone(workdir):
         claim(workdir, config)
-        if "pretrain" in config.stages and not is_finished(workdir / "pretrain"):
-            pretrain(config, workdir)
+        if "pretrain" in config.stages:
+            remove_older(workdir / "pretrain")
+            if not is_finished(workdir / "pretrain"):
+                pretrain(config, workdir)
         if "finetune" in config.stages:
             for method, directory in directories(config, workdir).items():
                 finetune(config, workdir, directory, method, start_time)

@@ -145,14 +145,15 @@ class Recognition:
         return trainer.program
 
     def add_lines(self, group: Group) -> None:
-        """Adds the reference lines that a group, maybe of an older run, lacks."""
+        """Adds the reference lines and checksums that a group, maybe of an older run, lacks."""
+        if jax.process_index():
+            return
         tasks = self.config.finetune.tasks
         wanted = EMOTION in tasks, [name for name in tasks if name != EMOTION]
-        there = group.has_lines(baselines.line_names(*wanted))
-        if jax.process_index() or there or self.functionals is None:
-            return
-        columns = self.clips.drop(columns=["example", "sha256"])
-        group.write_lines(baselines.lines(self.functionals, columns, group.splits, *wanted))
+        if self.functionals is not None and not group.has_lines(baselines.line_names(*wanted)):
+            columns = self.clips.drop(columns=["example", "sha256"])
+            group.write_lines(baselines.lines(self.functionals, columns, group.splits, *wanted))
+        group.add_checksums()
 
     def write(self, number: int, method: str, warnings: Sequence[str], start_time: float) -> None:
         """Writes and prints the results of the first `number` groups."""

@@ -48,10 +48,9 @@ class MetricWriter:
             events.flush()
 
     def close(self) -> None:
-        """Closes the event files."""
-        if self._writes:
-            for events in self._events.values():
-                events.close()
+        """Closes the event files; a second time does nothing."""
+        while self._writes and self._events:
+            self._events.popitem()[1].close()
 
 
 def _open_events(folder: Path, purge_step: int) -> EventsWriter:

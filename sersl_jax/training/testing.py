@@ -50,6 +50,11 @@ class Group:
             _write(self.directory / f"baseline_{name}.csv", frame)
         checksums.write(self.directory, (f"baseline_{name}.csv" for name in lines))
 
+    def add_checksums(self) -> None:
+        """Adds those that are missing where a kill came before they were written."""
+        found = [*self.directory.glob("*.csv"), self.directory / "temperatures.json"]
+        checksums.add(self.directory, (path.name for path in found if path.exists()))
+
     def read(self) -> pd.DataFrame:
         """The predictions of the group's test clips."""
         checksums.check(self.directory, "delete its predictions.csv and train again")
@@ -243,9 +248,6 @@ def examples_of(clips: pd.DataFrame, split: Split, side: str) -> Int[np.ndarray,
 
 def environment() -> dict[str, Any]:
     """Versions and devices, for the results."""
-    device = jax.devices()[0]
     packages = ("sersl_jax", "jax", "flax", "optax", "numpy")
-    return {
-        "versions": {name: version(name) for name in packages},
-        "device": f"{jax.device_count()} x {device.device_kind}",
-    }
+    device = f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    return {"versions": {name: version(name) for name in packages}, "device": device}

@@ -3,8 +3,10 @@ import shutil
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from sersl_jax import checksums
 from sersl_jax.config import create
 from sersl_jax.evaluation import results
 from sersl_jax.evaluation.protocol import LeakError
@@ -83,8 +85,10 @@ def test_pretraining_that_is_finished_is_not_opened_again(tmp_path, monkeypatch)
     done, chosen = [], create(trained_run_config())
     monkeypatch.setattr(experiment, "pretrain", lambda *_: done.append("pretrain"))
     monkeypatch.setattr(experiment, "finetune", lambda *_: done.append("finetune"))
+    (run / "pretrain" / "0" / "state").mkdir(parents=True)  # its deletion was cut off
     experiment.run(chosen, run)
     assert done == ["finetune"]
+    assert [path.name for path in run.glob("pretrain/[0-9]*")] == ["1"]
     write_info(file, finished=False)
     experiment.run(chosen, run)
     assert done[1:] == ["pretrain", "finetune"]
@@ -111,6 +115,24 @@ def test_reference_lines_that_an_older_run_lacks_are_added(tmp_path):
     (tmp_path / "baseline_svm_unweighted.csv").unlink()
     recognition.add_lines(group)
     assert group.has_lines(lines)
+
+
+def test_checksums_that_a_kill_left_out_are_added(tmp_path):
+    """Killed between a file and its checksum: the same checksums as without a kill."""
+    group = testing.Group([], tmp_path, done=True)
+    frame = pd.DataFrame({"clip": ["a"], "p_x": [0.5]})
+    group.write(frame, [1.0])
+    group.write_lines({"svm": frame})
+    straight = (tmp_path / checksums.NAME).read_bytes()
+    for left in ({}, {"baseline_svm.csv": None}):
+        known = {n: v for n, v in json.loads(straight).items() if n in left}
+        (tmp_path / checksums.NAME).write_text(json.dumps(known))
+        group.add_checksums()
+        assert (tmp_path / checksums.NAME).read_bytes() == straight
+    (tmp_path / "predictions.csv").write_text("clip,p_x\na,0.6\n")
+    group.add_checksums()
+    with pytest.raises(ValueError, match=r"predictions.csv is damaged"):
+        group.read()
 
 
 def test_attributes_have_a_line_of_their_own(tmp_path):

@@ -27,6 +27,7 @@ def test_events_hold_every_scalar_and_where_a_training_went_on(tmp_path):
     writer = MetricWriter(tmp_path, "finetune", ["0"], 4)
     writer.add(ROWS)
     writer.close()
+    writer.close()
     version, began, *rows = events(tmp_path)
     assert began == (5, True, {})
     assert rows == [(row["epoch"], False, {"train/loss": row["train/loss"]}) for row in ROWS]
