@@ -150,7 +150,8 @@ class Recognition:
             return
         tasks = self.config.finetune.tasks
         wanted = EMOTION in tasks, [name for name in tasks if name != EMOTION]
-        if self.functionals is not None and not group.has_lines(baselines.line_names(*wanted)):
+        there = group.has_lines(baselines.line_names(*wanted))
+        if not there and self.functionals is not None:
             columns = self.clips.drop(columns=["example", "sha256"])
             group.write_lines(baselines.lines(self.functionals, columns, group.splits, *wanted))
         group.add_checksums()

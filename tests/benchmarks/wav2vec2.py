@@ -28,7 +28,7 @@ from sersl_jax.training.objectives_wav2vec2 import WEIGHTS, Wav2Vec2, collapse_w
 
 SAMPLES = 32_000  # 2 s
 FLOAT32 = jnp.dtype("float32")
-DROPOUT = {"embedding": 0.25, "residual": 0.1, "attention": 0.1, "ffn": 0.1}
+DROPOUT = {"embedding": 0.25, "output": 0.0, "residual": 0.1, "attention": 0.1, "ffn": 0.1}
 CPU = {"xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"}
 jit = partial(jax.jit, compiler_options=CPU if jax.default_backend() == "cpu" else None)
 
@@ -85,8 +85,8 @@ def create_objective(args: argparse.Namespace, context: str = "paper") -> Wav2Ve
     sizes = {"num_heads": args.heads, "ffn_dim": 4 * args.dim, "dropout": dropout, "dtype": FLOAT32}
     if context == "paper":
         encoder = Encoder(
-            args.layers, residual="free", causal=False, embed_scale=True, positions="sinusoidal",
-            **sizes,
+            args.layers, residual="free", alpha_init="uniform", causal=False, embed_scale=True,
+            positions="sinusoidal", **sizes,
         )  # fmt: skip
     else:
         encoder = BaseContext(2 * args.layers, positions_groups=args.groups, **sizes)
