@@ -10,7 +10,6 @@ import gzip
 import json
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +32,7 @@ PARTS = {  # the first whose pattern is in "SHAPE NAME ORIGIN" of an operation
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frames", type=int, default=124)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--out", type=Path, help="writes the figures here")
@@ -65,10 +64,10 @@ def measure(frames: int, steps: int) -> dict[str, float]:
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
     found = re.findall(r'%([\w.-]+) = (\S+) (?:.*op_name="([^"]*)")?', text)
     operations = {name: f"{shape} {name} {origin}" for name, shape, origin in found}
-    total: Counter[str] = Counter()
+    total = dict.fromkeys(PARTS, 0.0)
     for name, milliseconds in _own_times(events):
         total[_part(operations.get(name, f" {name} "))] += milliseconds / count
-    return dict(total.most_common())
+    return total
 
 
 def _own_times(events: list[dict]) -> Iterator[tuple[str, float]]:
