@@ -69,9 +69,11 @@ def finetune(
 
 
 def _show(directory: Path) -> None:
-    if jax.process_index() == 0 and not (directory / report.NAME).exists():
+    page, found = directory / report.NAME, directory / "results.json"
+    stale = not page.exists() or page.stat().st_mtime_ns < found.stat().st_mtime_ns
+    if jax.process_index() == 0 and stale:  # a kill came before the page of these results
         report.write(directory)
-    print(text.table(files.read_json(directory / "results.json")))
+    print(text.table(files.read_json(found)))
 
 
 @dataclass(frozen=True)
