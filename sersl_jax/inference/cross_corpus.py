@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from sersl_jax.config import Config
-from sersl_jax.evaluation import attributes, baselines, results
+from sersl_jax.evaluation import attributes, baselines, prediction_rows, results
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.inference import members
 from sersl_jax.inference.target import Model, Target, Test, open_test
@@ -85,15 +85,15 @@ def _rows(test: Test, name: str, answers: Float[np.ndarray, "clips answers"]) ->
     number = len(ensemble.labels)
     if test.matched.classes:
         chosen, names = test.matched.restrict(answers[:, :number], ensemble.labels)
-        rows = testing.prediction_rows(split, test.clips, examples, chosen, names)
+        found = prediction_rows.classified(split, test.clips, examples, chosen, names)
     else:
-        rows = testing.bare_rows(split, test.clips, examples)
+        found = prediction_rows.bare(split, test.clips, examples)
     places = {own: place for place, own in enumerate(ensemble.attributes, start=number)}
     for task in test.attributes:
         own = answers[:, places[task.name]]
         values = task.rescale(own, *ensemble.attributes[task.name])
-        testing.add_attribute(rows, task.name, values)
-    return rows
+        prediction_rows.add_attribute(found, task.name, values)
+    return found
 
 
 def _attributes(test: Test) -> dict[str, dict[str, Any]]:

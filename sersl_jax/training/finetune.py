@@ -52,7 +52,9 @@ def finetune(
     many splits are asked for.
     """
     if results.are_complete(directory, config.finetune.num_splits):
-        _show(directory)
+        if jax.process_index() == 0:
+            report.refresh(directory)
+        print(text.table(files.read_json(directory / "results.json")))
         return
     recognition = open_recognition(config, directory)
     start = read_start(config, workdir, method)
@@ -66,14 +68,6 @@ def finetune(
         recognition.add_lines(group)
         if jax.process_index() == 0 and (not group.done or number == len(recognition.groups)):
             recognition.write(number, method, warnings, start_time)
-
-
-def _show(directory: Path) -> None:
-    page, found = directory / report.NAME, directory / "results.json"
-    stale = not page.exists() or page.stat().st_mtime_ns < found.stat().st_mtime_ns
-    if jax.process_index() == 0 and stale:  # a kill came before the page of these results
-        report.write(directory)
-    print(text.table(files.read_json(found)))
 
 
 @dataclass(frozen=True)

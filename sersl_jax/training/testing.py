@@ -17,7 +17,7 @@ from sersl_jax import checksums, files, sharding
 from sersl_jax.config import Config
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
-from sersl_jax.evaluation import attributes, calibration, results, votes
+from sersl_jax.evaluation import attributes, calibration, prediction_rows, votes
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.tasks import Attribute, Task
 from sersl_jax.training.trainer import Trainer
@@ -142,7 +142,7 @@ def test(
         frames, temperatures = _classify(trainer, params, clips, splits, emotions[0])
     else:
         pairs = zip(splits, tested, strict=True)
-        frames = [bare_rows(split, clips, examples) for split, examples in pairs]
+        frames = [prediction_rows.bare(split, clips, examples) for split, examples in pairs]
         temperatures = [1.0] * len(trainer.training.names)
     for task in main_tasks:
         if isinstance(task, Attribute):
@@ -150,7 +150,7 @@ def test(
             values = [task.values(x) for x in trainer.logits(params, each, task.name)]
             for number, frame in enumerate(frames):
                 mean = np.mean(values[number * seeds : (number + 1) * seeds], axis=0)
-                add_attribute(frame, task.name, mean)
+                prediction_rows.add_attribute(frame, task.name, mean)
     return pd.concat(frames, ignore_index=True), temperatures
 
 
@@ -177,40 +177,8 @@ def _classify(
     for number, split in enumerate(splits):
         own = slice(number * seeds, (number + 1) * seeds)
         p = np.mean(found[own], axis=0)
-        frames.append(prediction_rows(split, clips, tested[own][0], p, task.classes))
+        frames.append(prediction_rows.classified(split, clips, tested[own][0], p, task.classes))
     return frames, temperatures
-
-
-def prediction_rows(
-    split: Split,
-    clips: pd.DataFrame,
-    examples: Int[np.ndarray, " clips"],
-    p: Float[np.ndarray, "clips classes"],
-    classes: Sequence[str],
-) -> pd.DataFrame:
-    """Rows of `predictions.csv`: its columns, probabilities, then what else is known."""
-    frame = clips.set_index("example").loc[examples].reset_index(drop=True)
-    frame.insert(0, "split", split.seed)
-    frame.insert(4, "prediction", np.array(classes)[p.argmax(axis=1)])
-    columns = pd.DataFrame(p, columns=[f"p_{name}" for name in classes])
-    extra = frame.drop(columns=[*results.COLUMNS, "sha256"])
-    return pd.concat([frame[list(results.COLUMNS)], columns, extra], axis=1)
-
-
-def add_attribute(frame: pd.DataFrame, name: str, values: Float[np.ndarray, " clips"]) -> None:
-    """Inserts predictions of an attribute behind the probabilities and other attributes."""
-    before = ("p_", attributes.PREFIX)
-    place = sum(c in results.COLUMNS or str(c).startswith(before) for c in frame)
-    frame.insert(place, attributes.PREFIX + name, values)
-
-
-def bare_rows(
-    split: Split, clips: pd.DataFrame, examples: Int[np.ndarray, " clips"]
-) -> pd.DataFrame:
-    """Rows without label and prediction."""
-    frame = clips.set_index("example").loc[examples].reset_index(drop=True)
-    frame.insert(0, "split", split.seed)
-    return frame.drop(columns=["label", "sha256"])
 
 
 def _softmax_logits(logits: Float[np.ndarray, "clips outputs"]) -> Float[np.ndarray, "clips _"]:

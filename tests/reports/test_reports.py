@@ -1,6 +1,7 @@
 """The pages, in a real browser where one is installed."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -230,3 +231,17 @@ def test_splits_trained_one_after_the_other_are_apart(tmp_path):
 def test_an_empty_section_is_not_there():
     assert html.section("Nothing") == ""
     assert html.figures() == ""
+
+
+@pytest.mark.parametrize(("page", "written"), [(None, True), (1, True), (3, False)])
+def test_a_page_of_older_results_is_written_anew(tmp_path, monkeypatch, page, written):
+    """A kill between results.json and report.html leaves the page of fewer splits."""
+    pages = []
+    monkeypatch.setattr(run, "write", pages.append)
+    (tmp_path / "results.json").write_text("{}")
+    os.utime(tmp_path / "results.json", (2, 2))
+    if page:
+        (tmp_path / "report.html").touch()
+        os.utime(tmp_path / "report.html", (page, page))
+    run.refresh(tmp_path)
+    assert pages == [tmp_path] * written

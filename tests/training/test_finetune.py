@@ -1,5 +1,4 @@
 import json
-import os
 import shutil
 from dataclasses import replace
 
@@ -165,18 +164,3 @@ def test_votes_that_a_dataset_does_not_have_are_not_asked_for():
     for wrong in ({"source": "multimodal"}, {"source": "voice", "targets": "soft"}):
         with pytest.raises(ValueError, match=r"speech/made_up has no votes for config\.finetune"):
             apply_label_rule(corpus, replace(label, **wrong))
-
-
-@pytest.mark.parametrize(("page", "written"), [(None, True), (1, True), (3, False)])
-def test_a_page_of_older_results_is_written_anew(tmp_path, monkeypatch, page, written):
-    """A kill between results.json and report.html leaves the page of fewer splits."""
-    monkeypatch.setattr(finetune.text, "table", str)
-    pages = []
-    monkeypatch.setattr(finetune.report, "write", pages.append)
-    (tmp_path / "results.json").write_text("{}")
-    os.utime(tmp_path / "results.json", (2, 2))
-    if page:
-        (tmp_path / "report.html").touch()
-        os.utime(tmp_path / "report.html", (page, page))
-    finetune._show(tmp_path)
-    assert pages == [tmp_path] * written
