@@ -7,7 +7,9 @@ otherwise; nothing is sent elsewhere, and uploads are deleted after an hour.
 
 import csv
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +187,10 @@ class Analysis:
         notes = f"**Take care:** the recording is {', '.join(whole.notes)}." if whole.notes else ""
         values = (f"**{name}: {value:.2f}**\n\n" for name, value in whole.attributes.items())
         notes = "".join(values) + notes
-        target = Path(tempfile.mkdtemp(dir=self.folder), f"{Path(path).stem}.csv")
+        for older in self.folder.glob("csv*"):
+            if older.stat().st_mtime < time.time() - _HOUR:
+                shutil.rmtree(older, ignore_errors=True)
+        target = Path(tempfile.mkdtemp(dir=self.folder, prefix="csv"), f"{Path(path).stem}.csv")
         _write_csv(target, timeline)
         table = gradio.DownloadButton(value=str(target), interactive=True)
         return whole.probabilities or None, notes, draw(waveform, timeline), table

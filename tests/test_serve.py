@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_analysis_gives_probabilities_notes_a_picture_and_a_table(analysis, tmp_
     assert [row["start"] for row in rows] == ["0.0", "0.5", "1.0", "1.5", "2.0"]
     silent = write_wav(tmp_path / "silent.wav", np.zeros(3000))
     assert analysis(str(silent))[1] == "**Take care:** the recording is silent."
+
+
+def test_tables_are_deleted_after_an_hour(analysis, tmp_path):
+    path = str(write_wav(tmp_path / "a.wav", babble(2.0)))
+    analysis(path)
+    old, *_ = analysis.folder.glob("csv*")
+    os.utime(old, (0, 0))
+    analysis(path)
+    assert not old.exists()
+    assert [*analysis.folder.glob("csv*/a.csv")]
 
 
 def test_a_recording_counts_as_all_clips_of_its_speaker(tmp_path):
