@@ -50,6 +50,8 @@ def main(argv: Sequence[str]) -> None:
     """Loads the run and serves until interrupted."""
     del argv
     chosen = flags.FLAGS
+    if ":" in chosen.host:  # Gradio writes it into an address without brackets
+        raise ValueError(f"--host={chosen.host}: take a name or an IPv4 address")
     _import_gradio()  # before the run is read, to tell at once that it's missing
 
     from sersl_jax import sharding
@@ -105,8 +107,8 @@ def _names(host: str) -> list[str]:
     its name stand for this address, and a browser would let that site read the page (DNS
     rebinding).
     """
-    alone = host.startswith("127.") or host in ("localhost", "::1")
-    return ["localhost", "127.0.0.1", "::1", host] if alone else ["*"]
+    alone = host.startswith("127.") or host == "localhost"
+    return ["localhost", "127.0.0.1", host] if alone else ["*"]
 
 
 def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Blocks":
