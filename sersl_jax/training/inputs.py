@@ -8,9 +8,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from sersl_jax import sharding
+from sersl_jax import datasets, sharding
 from sersl_jax.config import Config, StageConfig
-from sersl_jax.datasets import preparation
+from sersl_jax.datasets import identity, preparation
 from sersl_jax.datasets.dataset import Dataset, join, read_dataset
 from sersl_jax.reports import label_card
 from sersl_jax.tasks import AnyTask
@@ -31,7 +31,7 @@ def open_dataset(config: Config, stage: StageConfig) -> Dataset:
             stage.source or None,
             data_dir,
             pitch_window=config.data.pitch_window,
-            features=("llds", "waveform"),
+            features=_features(stage.dataset, data_dir, config.model.input_name),
         )
         label_card.write(Path(builder.data_path))
     sharding.wait_for_all()
@@ -40,6 +40,13 @@ def open_dataset(config: Config, stage: StageConfig) -> Dataset:
     for dataset in found:
         _check_pitch_window(dataset, config.data.pitch_window)
     return join(found)
+
+
+def _features(name: str, data_dir: str | None, needed: str) -> tuple[str, ...]:
+    """Those of the dataset that is there already, where they are enough; else both."""
+    existing = datasets.find(name, data_dir)
+    there = tuple(identity.read_metadata(existing)["features"]) if existing else ()
+    return there if needed in there else ("llds", "waveform")
 
 
 def _check_pitch_window(dataset: Dataset, wanted: float) -> None:

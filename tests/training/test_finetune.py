@@ -8,6 +8,7 @@ import pytest
 
 from sersl_jax import checksums
 from sersl_jax.config import create
+from sersl_jax.datasets.preparation import prepare
 from sersl_jax.evaluation import results
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.evaluation.splits import Split
@@ -64,6 +65,16 @@ def test_another_pitch_window_than_the_datasets_is_refused(monkeypatch):
         inputs.open_dataset(create(config), create(config).finetune)
     config.data.pitch_window = 0.032
     assert inputs.open_dataset(create(config), create(config).finetune) is corpus
+
+
+def test_features_that_are_prepared_already_are_enough(tmp_path, utterances):
+    """`prepare` makes llds alone by default; a command with the source prepares both."""
+    prepare("speech/folder", utterances, tmp_path)
+    config = made_up.config()
+    config.data.data_dir = str(tmp_path)
+    config.finetune.update({"dataset": "speech/folder", "source": str(utterances)})
+    dataset = inputs.open_dataset(create(config), create(config).finetune)
+    assert dataset.metadata["features"] == ["llds"]
 
 
 def test_what_int32_cannot_count_is_streamed():
