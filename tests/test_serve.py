@@ -1,7 +1,10 @@
 import csv
 import json
 import os
+import platform
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -26,11 +29,20 @@ def analysis(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(analysis, tmp_path_factory):
-    examples = serve.made_up(tmp_path_factory.mktemp("examples"))
+def examples(tmp_path_factory):
+    return serve.made_up(tmp_path_factory.mktemp("examples"))
+
+
+@pytest.fixture(scope="module")
+def page(analysis, examples):
     page = serve.create_page(analysis, examples)
-    yield serve.launch(page, examples, "127.0.0.1", None, MEGABYTES, wait=False)
+    yield page
     page.close()
+
+
+@pytest.fixture(scope="module")
+def url(page, examples):
+    return serve.launch(page, examples, "127.0.0.1", None, MEGABYTES, wait=False)
 
 
 def call(url: str, path: str) -> str:
@@ -65,6 +77,31 @@ def test_tables_are_deleted_after_an_hour(analysis, tmp_path):
     analysis(path)
     assert not old.exists()
     assert [*analysis.folder.glob("csv*/a.csv")]
+
+
+def test_results_of_the_last_sessions_alone_are_kept(page, url):
+    for _ in range(serve._SESSIONS + 2):
+        event = httpx.post(f"{url}gradio_api/call/recognise", json={"data": [None]}).json()
+        answer = httpx.get(f"{url}gradio_api/call/recognise/{event['event_id']}").text
+        assert "Upload or record something first" in answer
+    assert len(page.state_holder.session_data) == serve._SESSIONS
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's heaps")
+def test_threads_share_a_heap():
+    code = """if True:
+        import ctypes, threading
+        from sersl_jax import serve
+        serve._share_one_heap()
+        wait = threading.Barrier(4)
+        ask = lambda: (wait.wait(), [bytes(1000) for _ in range(100)], wait.wait())
+        threads = [threading.Thread(target=ask) for _ in range(4)]
+        [thread.start() for thread in threads], [thread.join() for thread in threads]
+        libc = ctypes.CDLL(None)
+        libc.malloc_info(0, ctypes.c_void_p.in_dll(libc, "stdout"))
+    """
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.count("<heap nr=") == 1
 
 
 def test_a_recording_counts_as_all_clips_of_its_speaker(tmp_path):
