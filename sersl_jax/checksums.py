@@ -27,6 +27,11 @@ def add(folder: Path, names: Iterable[str]) -> None:
         write(folder, missing)
 
 
+def cover(folder: Path, names: Iterable[str]) -> bool:
+    """Whether all these files of `folder` have one."""
+    return set(names) <= _read(folder).keys()
+
+
 def check(folder: Path, remedy: str, below: str = "") -> None:
     """Raises ValueError, with the remedy, where a file with a checksum is missing or has changed.
 

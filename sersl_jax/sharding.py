@@ -30,6 +30,7 @@ def keep_programs() -> None:
     """Keeps compiled programs on disk, in the user's cache folder, for the next command."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     jax.config.update("jax_compilation_cache_dir", str(Path(cache, "sersl_jax", "xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def in_turn(out: T) -> T:

@@ -2,8 +2,6 @@
 
 import numpy as np
 from jaxtyping import Float, Num
-from scipy.optimize import fminbound
-from scipy.special import log_softmax
 
 
 def fit_temperature(
@@ -14,6 +12,9 @@ def fit_temperature(
 
     Labels are class numbers or each class's share of votes.
     """
+    from scipy.optimize import fminbound
+    from scipy.special import log_softmax
+
     shares = labels if labels.ndim == 2 else np.eye(logits.shape[1])[labels]
 
     def loss(log_temperature: float) -> float:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Real
-from scipy import stats
 
 from sersl_jax.evaluation import metrics
 
@@ -28,6 +27,8 @@ def corrected_t(
         others: the other model's, on the same splits.
         test_per_train: number of test clips for each training clip; 0 gives the plain test.
     """
+    from scipy import stats  # takes half a second, which no training need wait for
+
     difference = ours - others
     if difference.size < 2:
         return float("nan")
@@ -41,6 +42,8 @@ def corrected_t(
 
 def wilcoxon(ours: Float[np.ndarray, "splits"], others: Float[np.ndarray, "splits"]) -> float:
     """p of the one-tailed Wilcoxon signed-rank test; nan for fewer than two splits."""
+    from scipy import stats
+
     difference = ours - others
     if difference.size < 2:
         return float("nan")

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.special import rel_entr
 
 from sersl_jax.evaluation import label_rule
 
@@ -53,6 +52,8 @@ def jensen_shannon(
     shares: Float[np.ndarray, "clips classes"], p: Float[np.ndarray, "clips classes"]
 ) -> Float[np.ndarray, "clips"]:
     """The divergence (Lin, 1991) of each clip in bits: 0 where equal, 1 where nothing is shared."""
+    from scipy.special import rel_entr
+
     middle = (shares + p) / 2
     nats = (rel_entr(shares, middle) + rel_entr(p, middle)).sum(axis=1) / 2
     return np.clip(nats / np.log(2), 0.0, 1.0)

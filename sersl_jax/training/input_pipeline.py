@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -181,6 +180,8 @@ def read_batch(storage: Storage, step: Step) -> Batch:
 
 def stream(storage: Storage, steps: Sequence[Step]) -> Iterator[Batch]:
     """The batches of a plan, in order, read ahead by grain's threads."""
+    import grain  # a fifth of a second, which data on the device need not wait for
+
     dataset = grain.MapDataset.range(len(steps)).map(
         lambda number: read_batch(storage, steps[number])
     )

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 import pandas as pd
-import scipy.special
 from jaxtyping import Bool, Float, Int
 
 from sersl_jax import checksums, files, sharding
@@ -161,6 +160,8 @@ def _classify(
 
     Returns a split's rows of `predictions.csv` and the members' temperatures.
     """
+    from scipy.special import softmax
+
     seeds = trainer.config.finetune.seeds
     tested = [examples_of(clips, split, "test") for split in splits for _ in range(seeds)]
     chosen = trainer.training.validation
@@ -172,7 +173,7 @@ def _classify(
     found, temperatures = [], []
     for known, known_logits, logits in answers:
         temperatures.append(calibration.fit_temperature(_softmax_logits(known_logits), known))
-        found.append(scipy.special.softmax(_softmax_logits(logits) / temperatures[-1], axis=1))
+        found.append(softmax(_softmax_logits(logits) / temperatures[-1], axis=1))
     frames = []
     for number, split in enumerate(splits):
         own = slice(number * seeds, (number + 1) * seeds)
