@@ -73,3 +73,42 @@ def test_table_3_grows_too_some_splits_at_a_time(launch):
 @pytest.mark.parametrize("script", ["table2.sh", "table3.sh"])
 def test_a_number_of_splits_as_an_override_is_refused(launch, script):
     assert launch(script, "--config.finetune.num_splits=3") == (2, [])
+
+
+@pytest.fixture
+def gpu(tmp_path):
+    """`gpu(code, *arguments)`: exit code, the program's arguments, what is said on stderr."""
+
+    def start(code, *arguments):
+        python, log = tmp_path / "python", tmp_path / "log"
+        python.write_text(f'#!/bin/bash\necho "$@" > {log}; exit {code}\n')
+        python.chmod(0o755)
+        known = {"PYTHON": str(python), "OUT": str(tmp_path / "out")}
+        done = subprocess.run(
+            [LAUNCH / "gpu.sh", *arguments], env={**os.environ, **known},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, log.read_text().split() if log.exists() else [], done.stderr
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("part", "program"),
+    [
+        ("check", "pytest"),
+        ("benchmark", "tests.benchmarks.train_step"),
+        ("train", "sersl_jax.main"),
+        ("profile", "sersl_jax.main"),
+    ],
+)
+def test_the_parts_for_a_gpu_start_their_programs_with_what_follows(gpu, part, program):
+    code, asked, said = gpu(0, part, "--more")
+    assert (code, asked[:2], asked[-1], said) == (0, ["-m", program], "--more", "")
+
+
+def test_a_training_that_ran_out_of_time_is_to_be_given_again(gpu):
+    assert gpu(143, "train")[0::2] == (143, "not done yet: give the same command again\n")
+    assert gpu(2, "train")[0::2] == (2, "")
+    code, _, said = gpu(0, "nothing")
+    assert (code, "usage" in said) == (2, True)

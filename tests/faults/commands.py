@@ -56,7 +56,8 @@ def write_corpora(base: Path) -> None:
 
 _TIMES = ("time", "examples_per_second")
 _SECONDS = re.compile(
-    rb"[\d,]+ examples a second|seconds since.*?\d+|seconds_since.*?\d+", re.DOTALL
+    rb"[\d,]+ examples a second|seconds since.*?\d+|seconds_since.*?\d+|>seconds</th><td>\d+",
+    re.DOTALL,
 )
 _NOT_COMPARED = re.compile(r"(^|/)(events/.*tfevents.*|\.lock|metadata/.*)$")
 

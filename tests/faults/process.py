@@ -28,8 +28,8 @@ def preload() -> None:
         "datasets.relabel", "inference.matrix", "inference.exported", "datasets.summary",
     ):  # fmt: skip
         importlib.import_module(f"sersl_jax.{name}")
-    importlib.import_module("opensmile")
-    importlib.import_module("librosa")
+    for name in ("opensmile", "librosa", "grain", "scipy.stats", "scipy.optimize"):
+        importlib.import_module(name)
 
 
 def forked(function: Callable[..., Any], *arguments: Any) -> Any:

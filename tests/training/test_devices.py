@@ -5,6 +5,7 @@ probabilities: XLA sums the parts of a batch in another order. Bounds are about 
 """
 
 import os
+import shutil
 import socket
 from collections.abc import Callable
 
@@ -68,6 +69,17 @@ def test_two_processes_give_what_one_gives(results, tmp_path):
     close({what: two[f"best/alone/{what}"] for what in BOUNDS}, results(1, "best/alone"))
 
 
-def close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> None:
+@pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="needs a GPU")
+def test_a_gpu_gives_what_the_cpu_gives(results, tmp_path):
+    """With JAX_DEFAULT_MATMUL_PRECISION=highest, see launch/gpu.sh."""
+    file, ways = tmp_path / "gpu.npz", WAYS[1]
+    finish(start("tests.training.determinism", file, *ways, JAX_PLATFORMS="cuda"))
+    gpu = np.load(file)
+    for way in ways:
+        close({what: gpu[f"{way}/{what}"] for what in BOUNDS}, results(1, way), 10)
+
+
+def close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], bounds: int = 1) -> None:
     for what, bound in BOUNDS.items():
+        bound *= bounds
         np.testing.assert_allclose(ours[what], theirs[what], rtol=0, atol=bound, err_msg=what)
