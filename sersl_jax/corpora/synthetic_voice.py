@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import signal
 
 SAMPLE_RATE = 16_000
 # Formants in Hz of five vowels (a, e, i, o, u) of an average vocal tract; bandwidths in Hz.
@@ -110,6 +109,8 @@ def _contour(
 
 def _larynx(pitch: Float[np.ndarray, " samples"], pole: float) -> Float[np.ndarray, " samples"]:
     """A pulse a period, shared between its two nearest samples, through a low-pass of `pole`."""
+    from scipy import signal  # takes half a second, also where the corpus is written already
+
     phase = np.cumsum(pitch / SAMPLE_RATE)
     ends = np.flatnonzero(np.diff(np.floor(phase)))
     late = (phase[ends + 1] % 1) / (pitch[ends + 1] / SAMPLE_RATE)
@@ -128,6 +129,8 @@ def _articulate(
     rng: np.random.Generator,
 ) -> Float[np.ndarray, " samples"]:
     """Gives every syllable a consonant's noise, a vowel's formants and an envelope."""
+    from scipy import signal
+
     sound = np.zeros_like(source)
     for (start, end), accent in zip(syllables, accents, strict=True):
         first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
