@@ -6,8 +6,8 @@
 #   launch/gpu.sh train        # `supervised` on CREMA-D, SPLITS [20] splits in groups of BY [20]
 #   launch/gpu.sh profile      # where an epoch's time goes, for TensorBoard or Perfetto
 #
-# What follows goes to the program: launch/gpu.sh train --config.finetune.source=CREMA-D
-# OUT is where results go [runs/gpu], LIMIT a part's seconds [570].
+# What follows goes to the program: launch/gpu.sh train --config.finetune.source=/data/CREMA-D
+# OUT is where results go [runs/gpu], LIMIT a part's seconds [570]. Paths are relative to the repository.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:-}
@@ -22,13 +22,13 @@ supervised() {
     return $code
   }
 }
-mkdir -p "$out"
 
 case $part in
   check) # without TF32: goldens are of float32
     JAX_DEFAULT_MATMUL_PRECISION=highest limited pytest -n 0 tests/models/test_ser.py \
       tests/models/test_wav2vec2.py tests/training/test_devices.py -k "equal or gpu" "$@" ;;
   benchmark)
+    mkdir -p "$out"
     limited tests.benchmarks.train_step --compile --members=1,5,20 --dtypes=float32,bfloat16 \
       --json="$out/train_step.json" "$@" ;;
   train)

@@ -35,7 +35,6 @@ def run(
             gc.freeze()  # or the interpreter, ending, looks for garbage: 0.3 s
 
     gc.set_threshold(50_000)  # JAX and pandas make half a million objects, which stay: 0.1 s
-
     if define_flags is not None:
         define_flags()
     logging.set_verbosity(logging.FATAL)  # libraries log with a traceback what they raise, too
