@@ -1,6 +1,5 @@
 """Clips measured in several processes at a time."""
 
-import functools
 import os
 import threading
 import time
@@ -23,9 +22,10 @@ def process_map(workers: int) -> Map:
     """
 
     def run(function: Measure, clips: Sequence[Clip]) -> list[Measured]:
-        measured = joblib.Parallel(workers, return_as="generator")(
-            joblib.delayed(_in_worker)(os.getpid(), function, clip) for clip in clips
-        )
+        with joblib.parallel_config("loky", initializer=_end_with, initargs=(os.getpid(),)):
+            measured = joblib.Parallel(workers, return_as="generator")(
+                joblib.delayed(function)(clip) for clip in clips
+            )
         bar: tqdm[Any] = tqdm(
             measured, "measure", len(clips), unit="clip", disable=None, smoothing=0.05
         )
@@ -40,16 +40,8 @@ def process_map(workers: int) -> Map:
     return run
 
 
-def _in_worker(parent: int, function: Measure, clip: Clip) -> Measured:
-    """Runs in a worker, which must not outlive the process that started it."""
-    if os.getpid() != parent:
-        _end_with(parent)
-    return function(clip)
-
-
-@functools.cache
 def _end_with(parent: int) -> None:
-    """Ends this process when its parent is gone; joblib's workers would wait for minutes."""
+    """Ends this worker when the process that started it is gone; joblib's wait for minutes."""
 
     def watch() -> None:
         while os.getppid() == parent:
