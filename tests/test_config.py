@@ -25,7 +25,7 @@ WRONG = {
     "model.dim": (131, "should be a multiple of config.model.num_heads=10"),
     "model.num_layers": (0, "should be greater than or equal to 1"),
     "model.residual": ("fre", "should be 'free', 'tied' or 'plain'"),
-    "model.alpha_init": ("zero", "should be 'uniform' or 'one'"),
+    "model.alpha_init": ("zero", "should be 'one' or 'uniform'"),
     "model.pooling": ("max", "should be 'mean', 'last', 'statistics' or 'attention'"),
     "model.dropout.ffn": (-0.1, "should be greater than or equal to 0"),
     "model.dropout.head": (1, "should be less than 1"),

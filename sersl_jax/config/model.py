@@ -80,7 +80,9 @@ class ModelConfig(Checked):
     ffn_dim: Count = 520
     # free: alpha and beta (Sec. 3.4) | tied: beta = 1 - alpha | plain
     residual: Literal["free", "tied", "plain"] = "free"
-    alpha_init: Literal["uniform", "one"] = "uniform"  # uniform: U(0, 1), beta = 1 - alpha
+    # At first: one: alpha = beta = 1 | uniform: alpha ~ U(0, 1), beta = 1 - alpha, with which half
+    # of the trainings failed (docs/choices.md)
+    alpha_init: Literal["one", "uniform"] = "one"
     causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
     # statistics: mean and SD | attention: mean with learnt weights of the frames
     pooling: Literal["mean", "last", "statistics", "attention"] = "mean"

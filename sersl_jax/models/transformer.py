@@ -92,19 +92,19 @@ class Block(nn.Module):
     dtype: Any
 
     def scales(self) -> tuple[Array | float, Array | float]:
-        """This layer's alpha and beta (Sec. 3.4): alpha ~ U(0, 1), beta = 1 - alpha at first.
+        """This layer's alpha and beta (Sec. 3.4).
 
-        `alpha_init="one"` starts both at 1, where the layer is a plain one.
+        Both start at 1, where the layer is a plain one, or with `alpha_init="uniform"` at
+        alpha ~ U(0, 1) and beta = 1 - alpha.
         """
         if self.residual == "plain":
             return 1.0, 1.0
-        if self.alpha_init == "one":
-            one = nn.initializers.ones
-            return self.param("alpha", one, ()), self.param("beta", one, ())
-        alpha = self.param("alpha", nn.initializers.uniform(1.0), ())
+        one = self.alpha_init == "one"
+        start = nn.initializers.ones if one else nn.initializers.uniform(1.0)
+        alpha = self.param("alpha", start, ())
         if self.residual == "tied":
             return alpha, 1.0 - alpha
-        return alpha, self.param("beta", lambda _: 1.0 - alpha)
+        return alpha, self.param("beta", lambda _: jnp.ones(()) if one else 1.0 - alpha)
 
     @nn.compact
     def __call__(

@@ -87,6 +87,8 @@ class _Loop:
         restored = checkpoints.restore(self.state, self.best, training)
         if restored is not None:
             self.state, self.best, (self.epoch, self.step) = restored
+        if jax.default_backend() != "cpu":
+            trainer.compile_ahead(self.state)
         self.saved = time.monotonic()
         self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)
         self.examples = sum(map(len, training.train))

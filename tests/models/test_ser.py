@@ -157,11 +157,29 @@ def test_causal_network_does_not_look_ahead(params):
     np.testing.assert_allclose(run(inputs)[:, :60], run(changed)[:, :60], atol=1e-6)
 
 
-def test_initial_residual_scales_are_alpha_and_one_minus_alpha(params):
-    blocks = params["encoder"]["stack2"]["blocks"]
-    np.testing.assert_allclose(blocks["alpha"] + blocks["beta"], 1.0, atol=1e-6)
-    assert len(set(blocks["alpha"].tolist())) == 2, "layers are initialised independently"
-    assert "alpha" not in params["encoder"]["stack1"]["blocks"]
+@pytest.mark.parametrize("residual", ["free", "tied"])
+def test_drawn_residual_scales_are_alpha_and_one_minus_alpha(residual):
+    scales = initial_scales(alpha_init="uniform", residual=residual)
+    assert len(set(scales["alpha"].tolist())) == 2, "layers are initialised independently"
+    if residual == "free":
+        np.testing.assert_allclose(scales["alpha"] + scales["beta"], 1.0, atol=1e-6)
+    else:
+        assert "beta" not in scales
+
+
+def test_residual_scales_start_at_one():
+    np.testing.assert_array_equal(initial_scales(residual="free")["alpha"], [1, 1])
+    np.testing.assert_array_equal(initial_scales(residual="free")["beta"], [1, 1])
+    assert "beta" not in initial_scales(residual="tied")
+
+
+def initial_scales(**choices):
+    """Stack 2's alpha and beta; stack 1 has none."""
+    x, lengths, _ = golden_weights.batch("default")
+    init = jax.jit(small(**choices).init, static_argnums=3)
+    encoder = init(jax.random.key(0), x, lengths, None)["params"]["encoder"]
+    assert "alpha" not in encoder["stack1"]["blocks"]
+    return {n: v for n, v in encoder["stack2"]["blocks"].items() if n in ("alpha", "beta")}
 
 
 def test_bfloat16_stays_near_float32(params):

@@ -13,9 +13,10 @@ import jax
 import numpy as np
 import pytest
 
+from sersl_jax import sharding
 from sersl_jax.config import create
 from sersl_jax.training import checkpoint, loop, preemption
-from sersl_jax.training.trainer import create_trainer
+from sersl_jax.training.trainer import create_trainer, fresh_params
 from tests import made_up
 from tests.training import process as processes
 from tests.training.process import finish
@@ -112,6 +113,29 @@ def test_steps_per_dispatch_change_nothing(together, tmp_path):
     # One step alone is compiled without a loop, which rounds otherwise; Adam magnifies that where
     # the gradient is zero but for rounding, as that of the keys' bias is.
     chex.assert_trees_all_close(jax.device_get(four), jax.device_get(together[1]), atol=2e-4)
+
+
+def test_programs_compiled_ahead_are_not_compiled_again():
+    training, config = made_up.training((0,)), create(made_up.config())
+    trainer = create_trainer(training, config)
+    placed = sharding.put(fresh_params(training, config), trainer.feed.mesh, "member")
+    state, _ = trainer.program.create_state(placed)
+    trainer.compile_ahead(state)
+    compiled = []
+
+    def listen(event: str, duration: float, **_) -> None:
+        if event.endswith("backend_compile_duration"):
+            compiled.append(event)
+
+    length, count, xs = next(trainer.feed.dispatches(trainer.plan(0)))
+    data, first = (trainer.member, trainer.feed.resident), xs[0]
+    number = sharding.put(np.int32(count), trainer.feed.mesh)
+    checked = trainer.plan_once(training.validation)[0].length
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    trainer.program.evaluate(state.chosen, *data, first, checked)
+    trainer.program.run_steps(state, *data, xs, number, length)
+    jax.monitoring.unregister_event_duration_listener(listen)
+    assert not compiled
 
 
 def test_training_learns_what_there_is_to_learn(straight):
