@@ -3,7 +3,7 @@
 #
 #   launch/gpu.sh check        # goldens of the networks, and a training beside the CPU's
 #   launch/gpu.sh benchmark    # a training step beside PyTorch's (pip install torch), eager and compiled
-#   launch/gpu.sh train        # `supervised` on CREMA-D, SPLITS [20] splits in groups of BY [20]
+#   launch/gpu.sh train        # `supervised` on CREMA-D, SPLITS [20] splits in groups of BY [5]
 #   launch/gpu.sh profile      # where an epoch's time goes, for TensorBoard or Perfetto
 #
 # What follows goes to the program: launch/gpu.sh train --config.finetune.source=/data/CREMA-D
@@ -33,7 +33,7 @@ case $part in
       --json="$out/train_step.json" "$@" ;;
   train)
     supervised --workdir="$out/supervised" --config.finetune.num_splits="${SPLITS:-20}" \
-      --config.finetune.parallel_members="${BY:-20}" --config.finetune.patience=5 "$@" ;;
+      --config.finetune.parallel_members="${BY:-5}" --config.finetune.patience=5 "$@" ;;
   profile)
     supervised --workdir="$out/profile" --profile --config.finetune.num_splits=1 \
       --config.finetune.epochs=1 "$@" ;;

@@ -71,7 +71,7 @@ def test_two_processes_give_what_one_gives(results, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="needs a GPU")
 def test_a_gpu_gives_what_the_cpu_gives(results, tmp_path):
-    """With JAX_DEFAULT_MATMUL_PRECISION=highest, see launch/gpu.sh. The bounds are a guess yet."""
+    """With JAX_DEFAULT_MATMUL_PRECISION=highest, see launch/gpu.sh."""
     file, ways = tmp_path / "gpu.npz", WAYS[1]
     finish(start("tests.training.determinism", file, *ways, JAX_PLATFORMS="cuda"))
     gpu = np.load(file)
