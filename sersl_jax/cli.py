@@ -1,6 +1,7 @@
 """What the commands share: flags are parsed, and a user's mistake is one line, not a traceback."""
 
 import gc
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -24,7 +25,12 @@ def run(
 
     def guarded(argv: Sequence[str]) -> None:
         try:
-            sys.exit(main(argv))
+            code = main(argv)
+            sys.stdout.flush()
+            sys.exit(code)
+        except BrokenPipeError:  # `| head` has seen enough; what is left to flush goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
         except (ValueError, OSError, MemoryError, RuntimeError) as error:
             full = _NO_SPACE in str(error)  # array_record's writer tells so by a RuntimeError
             if flags.FLAGS.verbosity >= 1 or (isinstance(error, RuntimeError) and not full):

@@ -1,4 +1,4 @@
-"""What `main` says of wrong flags and fields, before it does anything."""
+"""What commands say of wrong flags and fields, before they do anything, and when cut short."""
 
 import os
 import subprocess
@@ -69,6 +69,15 @@ def test_a_wrong_method_is_named_before_anything_is_prepared(tmp_path):
     done = start_main(f"--config={config}", data_dir, cwd=tmp_path)
     assert "error: config.pretrain.members.own names nrg: take some of energy" in done.stderr
     assert list(tmp_path.iterdir()) == [config]
+
+
+def test_a_reader_that_has_seen_enough_ends_a_command_in_silence():
+    code = "from sersl_jax import cli; cli.run(lambda _: print('a line'))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def start_main(*arguments, cwd=REPOSITORY):
