@@ -87,7 +87,7 @@ class _Loop:
         restored = checkpoints.restore(self.state, self.best, training)
         if restored is not None:
             self.state, self.best, (self.epoch, self.step) = restored
-        if jax.default_backend() != "cpu":
+        if jax.default_backend() != "cpu" and jax.process_count() == 1:
             trainer.compile_ahead(self.state)
         self.saved = time.monotonic()
         self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)

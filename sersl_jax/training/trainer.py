@@ -94,8 +94,8 @@ class Trainer:
     def compile_ahead(self, state: TrainState) -> None:
         """Compiles the programs of the first epoch's lengths, a thread each.
 
-        A GPU's compiler takes 15 s for a length (an H200 spent three of ten minutes on them, one
-        after the other) and uses one core. Batches that are streamed compile as they come.
+        A GPU's compiler takes 15 s for a length and uses one core: one after the other, they took
+        an H200 three minutes. Batches that are streamed compile as they come.
         """
         feed, program = self.feed, self.program
         if feed.resident is None:
