@@ -17,6 +17,9 @@ from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
 from sersl_jax.training import checkpoint, export_folder
 
+# Fields of a network that may differ from the one that it starts from.
+_FREE = ("alpha_init", "dropout", "pooling", "wav2vec2")
+
 
 @dataclass(frozen=True)
 class Start:
@@ -159,7 +162,7 @@ def _check_network(origin: str, stored: Mapping[str, Any], config: Config) -> No
     differing = [
         f"config.model.{name}={there}, not {here[name]}"
         for name, there in known.items()
-        if name not in ("dropout", "pooling", "wav2vec2") and _plain(there) != _plain(here[name])
+        if name not in _FREE and _plain(there) != _plain(here[name])
     ]
     if differing:
         raise ValueError(
