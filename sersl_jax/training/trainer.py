@@ -95,7 +95,8 @@ class Trainer:
         """Compiles the programs of the first epoch's lengths, a thread each.
 
         A GPU's compiler takes 15 s for a length and uses one core: one after the other, they took
-        an H200 three minutes. Batches that are streamed compile as they come.
+        an H200 three minutes. Batches that are streamed compile as they come. What cannot be
+        compiled is told when it is to run.
         """
         feed, program = self.feed, self.program
         if feed.resident is None:

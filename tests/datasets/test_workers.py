@@ -16,8 +16,9 @@ def test_workers_that_are_still_starting_end_with_the_process_that_started_them(
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     program = psutil.Popen([sys.executable, tmp_path / "program.py"], **quiet)
     children = []
-    while len(children) < 3:  # joblib's tracker and both workers
+    while len(children) < 3 and program.poll() is None:  # joblib's tracker and both workers
         children = program.children(recursive=True)
+    assert program.poll() is None
     program.kill()
     program.wait()
     _, left = psutil.wait_procs(children, timeout=30)

@@ -41,11 +41,12 @@ def main() -> int:
 def _run(out: Path, command: str, *arguments: str) -> str:
     """Memory of the largest process and time of a command that must end well."""
     started = time.monotonic()
-    with out.open("w") as file:
+    said = out.with_suffix(".said")
+    with out.open("w") as file, said.open("w") as errors:
         program = [sys.executable, "-m", f"sersl_jax.{command}", *arguments]
-        process = subprocess.Popen(program, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(program, stdout=file, stderr=errors)
         _, status, usage = os.wait4(process.pid, 0)
-    assert not status, out.read_text()[-2000:]
+    assert not status, said.read_text()[-2000:]
     cpu = usage.ru_utime + usage.ru_stime
     return f"{usage.ru_maxrss >> 10} MB, {time.monotonic() - started:.0f} s, {cpu:.0f} CPU s"
 
