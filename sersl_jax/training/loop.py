@@ -167,10 +167,8 @@ class _Loop:
             # Orbax skips a number that it has; an epoch's last step and its end are two.
             number = self.epoch * (self.trainer.steps_per_epoch + 1) + self.step
             position = (self.epoch, self.step)
-            with jax.transfer_guard("allow"):
-                self.checkpoints.save(
-                    number, self.state, self.best, self.training, position, finished
-                )
+            state, best = sharding.fetch((self.state, self.best))
+            self.checkpoints.save(number, state, best, self.training, position, finished)
             self.saved = time.monotonic()
         if terminated:
             self.close()

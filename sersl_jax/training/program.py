@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
 
 from sersl_jax.training.best import Best
@@ -30,7 +30,10 @@ def create_program(steps: Steps, mesh: Mesh, num_steps: int | None = None) -> Pr
     """Compiles (at first use) what a training does on the devices of `mesh`.
 
     `num_steps` is what the optimiser was made for, None where that is the same for any number.
+    All results are divided over the members alone: where XLA chose, what one call gives might lie
+    otherwise than what it takes, and the next call would compile again.
     """
+    placed = NamedSharding(mesh, PartitionSpec("member"))
 
     def compiled(method: Callable, **options: Any) -> Callable:
         @functools.wraps(method)
@@ -38,7 +41,8 @@ def create_program(steps: Steps, mesh: Mesh, num_steps: int | None = None) -> Pr
             with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
                 return method(*args, **kwargs)
 
-        return jax.jit(on_mesh, compiler_options=_compiler_options(), **options)
+        chosen = _compiler_options()
+        return jax.jit(on_mesh, out_shardings=placed, compiler_options=chosen, **options)
 
     return Program(
         mesh,

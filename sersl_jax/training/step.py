@@ -132,7 +132,7 @@ class Steps:
             jnp.zeros((), jnp.int32),
             {name: (jnp.zeros(()), jnp.zeros(())) for name in names},
         )
-        return state, Best(params, jnp.array(jnp.inf), jnp.zeros((), jnp.int32))
+        return state, Best(params, jnp.array(jnp.inf, jnp.float32), jnp.zeros((), jnp.int32))
 
     def _train_step(self, state: TrainState, member: Member, batch: Batch):
         key = jax.random.fold_in(jax.random.wrap_key_data(member.key), state.step)

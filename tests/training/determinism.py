@@ -29,12 +29,21 @@ WAYS = {  # members, residency
 
 
 def main(out: Path, chosen: Sequence[str]) -> None:
-    """Writes parameters, losses and probabilities of all clips: [members, ...] each."""
+    """Writes parameters, losses and probabilities of all clips, [members, ...] each, and the names
+    of what was compiled."""
     if "COORDINATOR" in os.environ:
         number, every = int(os.environ["PROCESS"]), int(os.environ["PROCESSES"])
         jax.distributed.initialize(os.environ["COORDINATOR"], every, number)
     found, programs = {}, {}
+    compiled: list[str] = []
+
+    def listen(event, _, fun_name="", **__):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
     for name in chosen:
+        compiled.clear()
         method, way = name.split("/")
         members, residency = WAYS[way]
         program = programs.get((method, members))
@@ -43,6 +52,7 @@ def main(out: Path, chosen: Sequence[str]) -> None:
         trainer, best = _fit(method, members, residency, program, folder)
         programs[method, members] = trainer.program
         found |= {f"{name}/{what}": values for what, values in _results(trainer, best).items()}
+        found[f"{name}/compiled"] = np.array(compiled)
     if jax.process_index() == 0:
         np.savez(out, **found)
 

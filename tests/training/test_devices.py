@@ -7,6 +7,7 @@ probabilities: XLA sums the parts of a batch in another order. Bounds are about 
 import os
 import shutil
 import socket
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -30,7 +31,8 @@ def results(tmp_path_factory) -> Callable[..., dict[str, np.ndarray]]:
         finish(start("tests.training.determinism", folder / f"{devices}.npz", *ways,
                      XLA_FLAGS=_flags(devices)))  # fmt: skip
     files = {devices: np.load(folder / f"{devices}.npz") for devices in WAYS}
-    return lambda devices, way: {what: files[devices][f"{way}/{what}"] for what in BOUNDS}
+    wanted = (*BOUNDS, "compiled")
+    return lambda devices, way: {what: files[devices][f"{way}/{what}"] for what in wanted}
 
 
 def _flags(devices: int) -> str:
@@ -52,6 +54,14 @@ def test_more_devices_change_roundings_alone(results, devices, way):
     close(ours, theirs)
     # What the bounds say anything about: bits do differ, and more than that is learnt.
     assert np.ptp(ours["probabilities"]) > 100 * BOUNDS["probabilities"]
+
+
+@pytest.mark.parametrize("devices", [1, 8])
+def test_no_step_is_compiled_twice(results, devices):
+    """What a step gives lies on the devices as the next one takes it."""
+    names = Counter(results(devices, "supervised/group")["compiled"])
+    wanted = ("create_state", "run_steps", "evaluate", "end_epoch", "predict")
+    assert {name: names[f"jit({name})"] for name in wanted} == dict.fromkeys(wanted, 1)
 
 
 def test_two_processes_give_what_one_gives(results, tmp_path):
