@@ -58,7 +58,8 @@ class Checkpoints:
         position: tuple[int, int],
         finished: bool,
     ) -> None:
-        """Saves the latest state and the best model; `number` grows from save to save.
+        """Saves the latest state and the best model, both as host arrays (of jax.Arrays on several
+        devices, orbax would compile their slices); `number` grows from save to save.
 
         `position` is the number of finished epochs, and of finished steps in the next one.
         """
