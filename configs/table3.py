@@ -4,7 +4,9 @@ python -m sersl_jax.main --config=configs/table3.py
 python -m sersl_jax.main --config=configs/table3.py:paper
 
 The members differ in the weights of their tasks' losses alone. Each is a run of its own
-afterwards: runs/table3/ssl1 ... ssl5, for `python -m sersl_jax.compare runs/table3/*`.
+afterwards, runs/table3/ssl1 ... ssl5:
+
+python -m sersl_jax.compare --ours=ssl1 runs/table3/ssl*/
 """
 
 from ml_collections import ConfigDict

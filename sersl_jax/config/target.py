@@ -13,7 +13,7 @@ VOTES = ("votes_multimodal", "votes_voice", "votes_face")  # helpers: raters' sh
 
 @dataclass(frozen=True)
 class LabelConfig(Checked):
-    """Which of CREMA-D's labels is right; other corpora have one."""
+    """Which label is right, where a corpus has raters' votes beside its own."""
 
     # intended: the acted emotion, as in the paper's tables (docs/choices.md) | the plurality of
     # raters who saw and heard, heard, or saw the clip
