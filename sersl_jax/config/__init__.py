@@ -109,7 +109,7 @@ class FinetuneConfig(StageConfig):
     protocol: str = "paper"  # one of PROTOCOLS, or a .json (evaluation.splits)
     num_splits: Free[Count] = 20  # Sec. 5; more of them may be asked for later
     allow_speaker_overlap: bool = False  # to reproduce others' numbers; stamped on all outputs
-    parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: cores)
+    parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: devices)
     epochs: Count = 5  # Sec. 4.3
     # Of validation: the best epoch. ccc: of attributes, their mean; macro_f1, accuracy: of emotion.
     select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "loss"

@@ -36,7 +36,7 @@ class Training:
       normalisers: each member's, over its training speakers.
       weights: of each task's loss, per member.
       seeds: of each member's own randomness.
-      select: the validation metric that chooses the best epoch: loss, macro_f1 or accuracy.
+      select: the validation metric that chooses the best epoch: loss, macro_f1, accuracy or ccc.
       initial: parameters to start from, with a leading axis of members; None for fresh ones.
       frozen: parameter paths that stay as they are.
       info: stored with the checkpoint: what is needed to use the model.

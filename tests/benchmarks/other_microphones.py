@@ -1,6 +1,6 @@
 """A run, one for out-of-domain recordings, and both with a gate: inside their corpus and outside.
 
-    python -m tests.benchmarks.other_microphones --runs default runs/portable \\
+    python -m tests.benchmarks.other_microphones --runs runs/best_crema_d runs/portable \\
         --dataset=speech/emodb --data_dir=DIR
 
 UAR in per cent, mean and SD over splits: on the split's test speakers, and on the classes of
