@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sersl_jax.training.trainer import Training
 
 VERSION = 3
-_REMEDY = "delete the folder of this training, and the same command trains it again"
+_REMEDY = (
+    "delete the folder of this training and the run's results.json, and the same command trains it "
+    "again"
+)
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,12 @@ class Checkpoints:
         position: tuple[int, int],
         finished: bool,
     ) -> None:
-        """Saves the latest state and the best model, both as host arrays (of jax.Arrays on several
-        devices, orbax would compile their slices); `number` grows from save to save.
+        """Saves the latest state and the best model; `number` grows from save to save.
 
         `position` is the number of finished epochs, and of finished steps in the next one.
         """
+        if jax.process_count() == 1:  # of arrays on several devices, orbax compiles the slices
+            state, best = jax.device_get((state, best))
         model = _model(best, training)
         chosen = {"value": best.value, "epoch": best.epoch}
         info = {**training.info, "names": list(training.names), "finished": finished}
@@ -186,6 +190,11 @@ def _write_checksums(step: Path) -> None:
 def _read_info(step: Path) -> dict[str, Any]:
     checksums.check(step, _REMEDY, "info/")
     return files.read_json(step / "info" / "metadata")
+
+
+def is_saved(path: Path) -> bool:
+    """Whether a training directory holds a checkpoint, finished or not."""
+    return _latest(path) is not None
 
 
 def _latest(path: Path) -> Path | None:

@@ -87,7 +87,8 @@ class _Loop:
         restored = checkpoints.restore(self.state, self.best, training)
         if restored is not None:
             self.state, self.best, (self.epoch, self.step) = restored
-        if jax.default_backend() != "cpu" and jax.process_count() == 1:
+        ahead = jax.default_backend() != "cpu" and jax.process_count() == 1
+        if ahead and not self.finished:
             trainer.compile_ahead(self.state)
         self.saved = time.monotonic()
         self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)
@@ -167,8 +168,10 @@ class _Loop:
             # Orbax skips a number that it has; an epoch's last step and its end are two.
             number = self.epoch * (self.trainer.steps_per_epoch + 1) + self.step
             position = (self.epoch, self.step)
-            state, best = sharding.fetch((self.state, self.best))
-            self.checkpoints.save(number, state, best, self.training, position, finished)
+            with jax.transfer_guard("allow"):
+                self.checkpoints.save(
+                    number, self.state, self.best, self.training, position, finished
+                )
             self.saved = time.monotonic()
         if terminated:
             self.close()

@@ -19,6 +19,7 @@ from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import attributes, calibration, prediction_rows, votes
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.tasks import Attribute, Task
+from sersl_jax.training import checkpoint
 from sersl_jax.training.trainer import Trainer
 
 
@@ -82,10 +83,12 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def begun_groups(directory: Path, num_splits: int) -> list[tuple[int, int]]:
-    """First and last split of every group on disk that is done or among the first `num_splits`."""
+    """First and last split of every group on disk that is done, or saved and among the first
+    `num_splits`. One that ran out of memory before it saved anything may be divided otherwise."""
     found = sorted(
         (*map(int, path.name.split("-")), (path / "predictions.csv").exists())
         for path in directory.glob("*-*")
+        if (path / "predictions.csv").exists() or checkpoint.is_saved(path)
     )
     return [(first, last) for first, last, done in found if done or first < num_splits]
 
@@ -93,12 +96,15 @@ def begun_groups(directory: Path, num_splits: int) -> list[tuple[int, int]]:
 def plan_groups(
     splits: Sequence[Split], begun: Sequence[tuple[int, int]], size: int, directory: Path
 ) -> list[Group]:
-    """The groups on disk as they are, then the other splits, at most `size` together."""
+    """The groups on disk as they are, and the other splits, at most `size` together; in order."""
     bounds = list(begun)
-    first = bounds[-1][1] + 1 if bounds else 0
-    number = -(-(len(splits) - first) // size)  # of about the same size: one compiled program
-    for group in np.array_split(np.arange(first, len(splits)), max(number, 1)):
-        bounds += [(int(group[0]), int(group[-1]))] if len(group) else []
+    there = [number for first, last in begun for number in range(first, last + 1)]
+    left = np.setdiff1d(np.arange(len(splits)), there)
+    for run in np.split(left, np.flatnonzero(np.diff(left) > 1) + 1):
+        number = -(-len(run) // size)  # of about the same size: one compiled program
+        groups = np.array_split(run, number) if number else []
+        bounds += [(int(group[0]), int(group[-1])) for group in groups]
+    bounds.sort()
     paths = [directory / f"{a}-{b}" for a, b in bounds]
     return [
         Group(splits[a : b + 1], path, (path / "predictions.csv").exists())

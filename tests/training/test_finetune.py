@@ -30,8 +30,13 @@ def test_groups_that_were_begun_stay_as_they_are(tmp_path):
         return [len(group.splits) for group in groups]
 
     assert sizes() == [2, 2, 2, 1]
-    (tmp_path / "0-2").mkdir()  # on a machine with room for three
+    (tmp_path / "0-2").mkdir()  # ran out of memory before it saved
+    assert sizes() == [2, 2, 2, 1]
+    (tmp_path / "0-2" / "14" / "model").mkdir(parents=True)  # on a machine with room for three
     assert sizes() == [3, 2, 2]
+    (tmp_path / "4-5").mkdir()
+    (tmp_path / "4-5" / "predictions.csv").touch()  # the one between them was deleted
+    assert sizes() == [3, 1, 2, 1]
 
 
 def test_an_unfinished_model_is_no_start(tmp_path):
