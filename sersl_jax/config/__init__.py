@@ -50,7 +50,7 @@ class DataConfig(Checked):
     normalise: Literal["train", "speaker", "utterance"] = "train"
     normaliser_clip: NotNegative = 0.0  # clip z-normalised LLDs to +- this; 0: not (the paper)
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the LLDs kept on the device
-    steps_per_dispatch: Free[Natural] = 0  # 0: 1 on a CPU, 64 elsewhere
+    steps_per_dispatch: Free[Natural] = 0  # 0: 1 on a CPU; elsewhere 64, streamed 2
     pitch_window: Positive = 0.060  # s; 0.032 is the literal reading of Sec. 4.2
 
 

@@ -16,7 +16,7 @@ from sersl_jax.inference import windows
 from sersl_jax.inference.ensemble import Ensemble, Members
 from sersl_jax.inference.prediction import ALONE, Prediction, answer, merge
 from sersl_jax.inference.prefetch import chunks, map_ahead
-from sersl_jax.inference.windows import Cutter, Piece, Source
+from sersl_jax.inference.windows import Cutter, Piece, Source, to_float
 from sersl_jax.training.normaliser import Normaliser, from_sums
 
 _CHUNK = 128  # pieces that are sorted by length and batched together
@@ -200,9 +200,7 @@ class Stream:
         Each is of the last `window` s; before there are so many, of all sound so far (see `end -
         start`). From the first full window on they equal `Recognizer.timeline`'s.
         """
-        if chunk.dtype.kind == "i":
-            chunk = chunk / -float(np.iinfo(chunk.dtype).min)
-        chunk = chunk.astype(np.float32)
+        chunk = to_float(chunk)
         if self.resampler is not None:
             chunk = self.resampler.resample_chunk(chunk)
         pieces = self.cutter.push(chunk)

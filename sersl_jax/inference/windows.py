@@ -47,9 +47,10 @@ class Cutter:
 
     def __post_init__(self):
         """Converts seconds to samples, so that rounding moves no window."""
-        if not (self.window >= FRAME_SIZE and self.hop * SAMPLE_RATE >= 1):
+        if not (FRAME_SIZE <= self.window < np.inf and 1 <= self.hop * SAMPLE_RATE < np.inf):
             raise ValueError(
                 f"window={self.window} s must be at least {FRAME_SIZE} s, hop={self.hop} s positive"
+                ", both finite"
             )
         self._size, self._step = (round(s * SAMPLE_RATE) for s in (self.window, self.hop))
         self._end = self._size
@@ -122,6 +123,15 @@ def cut_windows(
     yield from cutter.rest()
 
 
+def to_float(samples: Shaped[np.ndarray, "*_"]) -> Float[np.ndarray, "*_"]:
+    """Samples as float32; integers' whole range becomes -1 to 1 (unsigned: as in 8-bit wav)."""
+    if samples.dtype.kind in "iu":
+        limits = np.iinfo(samples.dtype)
+        half = (float(limits.max) - float(limits.min) + 1) / 2
+        samples = (samples - (float(limits.min) + half)) / half
+    return samples.astype(np.float32)
+
+
 def create_waveform(
     samples: Shaped[np.ndarray, "original *channels"], sample_rate: int | None
 ) -> Waveform:
@@ -133,9 +143,7 @@ def create_waveform(
         raise ValueError("a waveform needs its sample_rate, in Hz")
     if samples.ndim not in (1, 2) or not samples.size:
         raise ValueError(f"a waveform is [samples] or [samples, channels], not {samples.shape}")
-    if samples.dtype.kind == "i":
-        samples = samples / -float(np.iinfo(samples.dtype).min)
-    samples = samples.astype(np.float32)
+    samples = to_float(samples)
     if not np.isfinite(samples).all():
         raise ValueError("the waveform holds samples that are not finite")
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)

@@ -168,7 +168,8 @@ def create_trainer(training: Training, config: Config, program: Program | None =
         )
         program = create_program(steps, mesh, planned)
     resident = resident and sharding.put(resident, mesh)
-    max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else 64)
+    many = 64 if resident else 2  # streamed batches travel, padded to as many steps
+    max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else many)
     feed = Feed(storage, resident, mesh, max_steps)
     member = sharding.put(member, mesh, "member")
     return Trainer(training, config, program, feed, member, num_steps, steps_per_epoch)

@@ -79,6 +79,10 @@ def test_waveforms_are_taken_as_other_programs_give_them(recognizer, tmp_path):
     reference = values(recognizer.predict(integers / np.float32(32768), 16_000))
     for other in (integers, np.stack([integers, integers], axis=1)):
         np.testing.assert_allclose(values(recognizer.predict(other, 16_000)), reference, atol=1e-6)
+    coarse = np.floor(sound * 128) / 128
+    bytes_ = (coarse * 128 + 128).astype(np.uint8)  # as scipy reads a wav of 8 bits
+    ours, theirs = (recognizer.predict(x, 16_000) for x in (bytes_, coarse))
+    np.testing.assert_allclose(values(ours), values(theirs), atol=1e-6)
     path = write_wav(tmp_path / "telephone.wav", sound[::2], 8000)
     read, rate = soundfile.read(path)
     got, file = recognizer.predict(read, rate), recognizer.predict(path)
@@ -116,6 +120,8 @@ def test_timeline_predicts_each_window_as_a_clip(recognizer, tmp_path):
     assert [(f.start, f.end) for f in recognizer.timeline(path, window=9.0)] == [(0.0, 4.2)]
     with pytest.raises(ValueError, match=r"hop=0.0 s positive"):
         recognizer.timeline(path, hop=0.0)
+    with pytest.raises(ValueError, match=r"window=inf s"):
+        recognizer.timeline(path, window=np.inf)
 
 
 def test_beyond_30_s_the_mean_over_windows_counts(recognizer, tmp_path):
