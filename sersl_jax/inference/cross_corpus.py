@@ -44,7 +44,7 @@ def evaluate(model: Model, target: Target, out: Path) -> dict[str, Any]:
     written = results.write(
         out,
         predictions,
-        [_split(name, test.clips) for name in model.ensemble.names],
+        [_split(name, test.clips) for name in model.ensemble.splits],
         {**asdict(model.ensemble.config), "name": model.name},
         PROTOCOL,
         test.label_rule,
@@ -62,15 +62,15 @@ def evaluate(model: Model, target: Target, out: Path) -> dict[str, Any]:
 
 
 def _split(name: str, clips: pd.DataFrame) -> Split:
-    """A member tests all speakers; whom it was trained on is another corpus's affair."""
+    """A split's network tests all speakers; whom it was trained on is another corpus's affair."""
     return Split(name, (), (), tuple(sorted({*clips["speaker_id"]})))
 
 
 def _predict(test: Test) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Rows of `predictions.csv`, every member on every clip; metrics of the members' average."""
+    """Rows of `predictions.csv`, every split's network on every clip; metrics of their average."""
     ensemble, matched = test.model.ensemble, test.matched
     every = members.answers(ensemble, test.dataset, test.clips["example"].to_numpy())
-    rows = [_rows(test, name, each) for name, each in zip(ensemble.names, every, strict=True)]
+    rows = [_rows(test, name, each) for name, each in zip(ensemble.splits, every, strict=True)]
     averaged = _rows(test, "all", every.mean(axis=0))
     score = attributes.metrics_of(averaged, ["all"])[0]
     if matched.classes:
@@ -79,7 +79,7 @@ def _predict(test: Test) -> tuple[pd.DataFrame, dict[str, Any]]:
 
 
 def _rows(test: Test, name: str, answers: Float[np.ndarray, "clips answers"]) -> pd.DataFrame:
-    """A member's rows, from its probabilities of its own classes and its attributes."""
+    """A split's rows, from its probabilities of its own classes and its attributes."""
     ensemble, split = test.model.ensemble, _split(name, test.clips)
     examples = test.clips["example"].to_numpy()
     number = len(ensemble.labels)

@@ -78,16 +78,21 @@ class Ensemble:
         if members is None:
             return self
         wanted = [members] if isinstance(members, str | int) else list(members)
-        splits = list(dict.fromkeys(_split_of(name) for name in self.names))
+        splits = self.splits
         known = {str(number): name for number, name in enumerate(splits)}
         known |= {name: name for name in splits}
         unknown = [str(member) for member in wanted if str(member) not in known]
         if unknown or not wanted:
             raise ValueError(f"no member {', '.join(unknown)}: there are {', '.join(splits)}")
         chosen = [known[str(member)] for member in wanted]
-        numbers = [n for split in chosen for n, m in enumerate(self.names) if _split_of(m) == split]
+        numbers = [n for split in chosen for n, m in enumerate(self.names) if split_of(m) == split]
         weights = jax.tree.map(lambda leaf: leaf[np.array(numbers)], self.weights)
         return replace(self, weights=weights, names=tuple(self.names[i] for i in numbers))
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The members' splits, in order; one that was trained from several seeds has several."""
+        return tuple(dict.fromkeys(split_of(name) for name in self.names))
 
     @property
     def scope(self) -> str:
@@ -157,7 +162,7 @@ class Ensemble:
         return np.stack([p for p, _ in pairs]), np.stack([z for _, z in pairs])
 
 
-def _split_of(member: str) -> str:
+def split_of(member: str) -> str:
     """The split of a member, see `training.testing.member_names`."""
     return re.sub(r"#\d+$", "", member)
 

@@ -12,7 +12,7 @@ from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import baselines
 from sersl_jax.evaluation.attributes import PREFIX
 from sersl_jax.evaluation.splits import Split
-from sersl_jax.inference.ensemble import Ensemble
+from sersl_jax.inference.ensemble import Ensemble, split_of
 from sersl_jax.inference.learnt import full_id
 from sersl_jax.inference.prefetch import chunks, map_ahead
 from sersl_jax.inference.target import Test
@@ -47,12 +47,12 @@ class Reader:
 
 def answers(
     ensemble: Ensemble, dataset: Dataset, examples: Int[np.ndarray, " clips"]
-) -> Float[np.ndarray, "members clips answers"]:
-    """Every member's calibrated probabilities, then its attributes, as testing gives them.
+) -> Float[np.ndarray, "splits clips answers"]:
+    """Every split's calibrated probabilities, then its attributes, as testing gives them.
 
     Attributes are in the run's scale. Few inputs are in memory at a time.
     """
-    members = [ensemble.select(name) for name in ensemble.names]
+    members = [ensemble.select(name) for name in ensemble.splits]
     reader = Reader(ensemble, dataset)
     found: list[Sequence[np.ndarray]] = []
     with ThreadPoolExecutor(2) as pool, tqdm(total=len(examples), unit="clip", disable=None) as bar:
@@ -64,7 +64,7 @@ def answers(
 
 
 def reference_lines(test: Test, trained: Dataset) -> dict[str, pd.DataFrame]:
-    """Lines of each member's training speakers, tested on the same clips.
+    """Lines of each split's training speakers, tested on the same clips.
 
     They are SVMs where classes are tested and ridge regressions of attributes; rows of
     `predictions.csv`. `trained` is the run's training data; classes that are left out are left out
@@ -100,10 +100,11 @@ def _labelled(dataset: Dataset, clips: pd.DataFrame, attributes: Sequence[str]) 
 
 
 def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[Split]:
-    """Each member's training and validation speakers, and all that are tested."""
+    """Each split's training and validation speakers, and all that are tested."""
     people = tuple({*tested["speaker_id"]})
     splits = []
-    for name, sides in zip(ensemble.names, ensemble.info["speakers"], strict=True):
+    names = map(split_of, ensemble.names)
+    for name, sides in dict(zip(names, ensemble.info["speakers"], strict=True)).items():
         train, validation = (
             tuple(full_id(trained.name, speaker) for speaker in sides[side])
             for side in ("train", "validation")

@@ -116,6 +116,21 @@ def test_a_dataset_is_predicted_as_its_files(there, tmp_path, embed, scope):
         np.testing.assert_allclose(p[number], expected, atol=1e-5)
 
 
+def test_the_seeds_of_a_split_are_tested_together(there, tmp_path):
+    run = write_run(tmp_path / "run", config(), ("3", "3#1", "8"))
+    out = tmp_path / "out"
+    evaluate(model_of(run), replace(there, renamed={"cross": "anger"}), out)
+    saved = json.loads((out / "results.json").read_text())
+    assert [entry["seed"] for entry in saved["splits"]] == ["3", "8"]
+    ensemble = sersl_jax.load(run).ensemble
+    dataset = read_dataset("speech/folder", there.data_dir, "llds")
+    both, _ = members.answers(ensemble, dataset, np.arange(4))
+    pair = replace(ensemble, names=("3", "4", "8"))
+    first, second, _ = members.answers(pair, dataset, np.arange(4))
+    np.testing.assert_allclose(both, (first + second) / 2, atol=1e-5)
+    assert np.abs(first - second).max() > 1e-3
+
+
 @pytest.fixture(scope="module")
 def tested(there, tmp_path_factory) -> Path:
     """What `evaluate` leaves, in the default setting."""
