@@ -68,7 +68,7 @@ def finetune(
         recognition.add_lines(group)
         if jax.process_index() == 0 and (not group.done or number == len(recognition.groups)):
             recognition.write(number, method, warnings, start_time)
-    sharding.wait_for_all()  # for the first one's scoring, longer than JAX waits at the end
+    sharding.wait_for_all()  # the first one scores, maybe for longer than JAX waits at the end
 
 
 @dataclass(frozen=True)

@@ -85,12 +85,13 @@ def _read(path: Path) -> pd.DataFrame:
 def begun_groups(directory: Path, num_splits: int) -> list[tuple[int, int]]:
     """First and last split of every group on disk that is done, or saved and among the first
     `num_splits`. One that ran out of memory before it saved anything may be divided otherwise."""
-    found = sorted(
-        (*map(int, path.name.split("-")), (path / "predictions.csv").exists())
-        for path in directory.glob("*-*")
-        if (path / "predictions.csv").exists() or checkpoint.is_saved(path)
-    )
-    return [(first, last) for first, last, done in found if done or first < num_splits]
+    found = []
+    for path in directory.glob("*-*"):
+        first, last = map(int, path.name.split("-"))
+        done = (path / "predictions.csv").exists()
+        if done or (first < num_splits and checkpoint.is_saved(path)):
+            found.append((first, last))
+    return sorted(found)
 
 
 def plan_groups(
