@@ -110,9 +110,17 @@ _barriers = itertools.count()
 
 
 def free_memory() -> int:
-    """Bytes free on the first device; of CPU devices, each one's share of half the memory."""
+    """Bytes free on the first device of the process that has least, so that all decide alike.
+
+    Of CPU devices, each one's share of half the memory.
+    """
     stats = jax.local_devices()[0].memory_stats()
     if stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return memory // 2 // jax.local_device_count()
+        free = stats["bytes_limit"] - stats["bytes_in_use"]
+    else:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        free = memory // 2 // jax.local_device_count()
+    if jax.process_count() == 1:
+        return free
+    with jax.transfer_guard("allow"):  # JAX has no int64 by default
+        return int(multihost_utils.process_allgather(np.float32(free)).min())

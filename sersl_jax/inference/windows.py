@@ -137,7 +137,7 @@ def create_waveform(
 ) -> Waveform:
     """Mono float32 at 16 kHz of samples as other programs give them.
 
-    Raises ValueError: no sample rate, not one or two axes, empty or not finite.
+    Raises ValueError: no sample rate, not one or two axes, empty (also at 16 kHz) or not finite.
     """
     if not sample_rate or sample_rate <= 0:
         raise ValueError("a waveform needs its sample_rate, in Hz")
@@ -147,7 +147,10 @@ def create_waveform(
     if not np.isfinite(samples).all():
         raise ValueError("the waveform holds samples that are not finite")
     mono = samples if samples.ndim == 1 else samples.mean(axis=1)
-    return soxr.resample(mono, sample_rate, SAMPLE_RATE)
+    waveform = soxr.resample(mono, sample_rate, SAMPLE_RATE)
+    if not len(waveform):
+        raise ValueError(f"{len(mono)} samples at {sample_rate} Hz are none at {SAMPLE_RATE} Hz")
+    return waveform
 
 
 def notes(waveform: Waveform) -> tuple[str, ...]:

@@ -103,6 +103,12 @@ class Checkpoints:
         checksums.check(self.directory / str(latest), _REMEDY)
         args = ocp.args.Composite(info=ocp.args.JsonRestore())
         info = self._manager.restore(latest, args=args)["info"]
+        other_version = (
+            f"{self.latest} does not fit this program: another version of sersl_jax began this "
+            "training; go on with that version, or take another --workdir"
+        )
+        if info.get("version") != VERSION:
+            raise ValueError(other_version)
         self._check_same(info, {**training.info, "names": list(training.names)})
         like = _model(best, training)
         chosen = {"value": best.value, "epoch": best.epoch}
@@ -113,10 +119,7 @@ class Checkpoints:
         try:
             saved = self._manager.restore(latest, args=args)
         except ValueError as error:
-            raise ValueError(
-                f"{self.latest} does not fit this program: another version of sersl_jax began this "
-                "training; go on with that version, or take another --workdir"
-            ) from error
+            raise ValueError(other_version) from error
         best = best.replace(params=saved["model"]["params"], **saved["state"]["chosen"])
         return saved["state"]["state"], best, info["position"]
 

@@ -29,7 +29,7 @@ from sersl_jax.training.class_weights import class_weights
 from sersl_jax.training.init_from import Start, read_start
 from sersl_jax.training.input_pipeline import Resident, Storage
 from sersl_jax.training.inputs import create_inputs, describe, open_dataset
-from sersl_jax.training.loop import fit
+from sersl_jax.training.loop import fit, memory_advice
 from sersl_jax.training.normaliser import (
     SpeakerStatistics,
     scope_notes,
@@ -136,7 +136,8 @@ class Recognition:
             numbers = range(first, first + len(training.names))
             training = replace(training, initial=start.with_fresh_heads(fresh, numbers))
         trainer, best = fit(training, self.config, group.directory, self.directory, program)
-        predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
+        with memory_advice(training, self.config):
+            predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
         if jax.process_index() == 0:
             group.write(predictions, temperatures)
         return trainer.program

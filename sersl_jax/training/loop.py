@@ -6,7 +6,8 @@ straight one, bit by bit on a CPU.
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,32 +45,35 @@ def fit(
     not finite. SIGTERM saves and exits with 143.
     """
     sharding.wait_for_all()
-    trainer = create_trainer(training, config, program)
-    loop = _Loop(trainer, Checkpoints(directory), workdir)
-    try:
-        while not loop.finished:
-            with jax.transfer_guard("disallow"):
-                loop.train_epoch()
-            loop.finish_epoch()
-    except jax.errors.JaxRuntimeError as error:
-        if "RESOURCE_EXHAUSTED" in str(error):
-            raise MemoryError(_out_of_memory(trainer)) from error
-        raise
-    finally:
-        loop.close()
+    with memory_advice(training, config):
+        trainer = create_trainer(training, config, program)
+        loop = _Loop(trainer, Checkpoints(directory), workdir)
+        try:
+            while not loop.finished:
+                with jax.transfer_guard("disallow"):
+                    loop.train_epoch()
+                loop.finish_epoch()
+        finally:
+            loop.close()
     return trainer, loop.best
 
 
-def _out_of_memory(trainer: Trainer) -> str:
-    training = trainer.training
-    stage, members = training.stage, len(training.names)
-    fewer = "config.finetune.parallel_members=1 or " if stage == "finetune" else ""
-    return (
-        f"out of memory with {members} member(s) of batch_size "
-        f"{training.stage_of(trainer.config).batch_size}: give the same command with {fewer}"
-        "config.data.residency=stream; or, in another --workdir, a lower "
-        f"config.{stage}.batch_size or config.dtype=bfloat16"
-    )
+@contextmanager
+def memory_advice(training: Training, config: Config) -> Iterator[None]:
+    """Where a device runs out of memory, raises `MemoryError` that says what to lower."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        stage, members = training.stage, len(training.names)
+        fewer = "config.finetune.parallel_members=1 or " if stage == "finetune" else ""
+        raise MemoryError(
+            f"out of memory with {members} member(s) of batch_size "
+            f"{training.stage_of(config).batch_size}: give the same command with {fewer}"
+            "config.data.residency=stream; or, in another --workdir, a lower "
+            f"config.{stage}.batch_size or config.dtype=bfloat16"
+        ) from error
 
 
 class _Loop:
@@ -100,8 +104,8 @@ class _Loop:
                  f" to {training.names[-1]}"), unit="ex", disable=jax.process_index() != 0,
             mininterval=1.0, dynamic_ncols=True,
         )  # fmt: skip
-        # The second dispatch of a training is traced: the first one compiles.
         self.profile = workdir / "profile" if trainer.config.profile else None
+        self.dispatched = 0
         self.termination = Termination()
 
     @property
@@ -120,12 +124,13 @@ class _Loop:
         self.start_time, self.first = time.monotonic(), self.step
         for length, count, xs in trainer.feed.dispatches(steps[self.step :]):
             number = sharding.put(np.int32(count), trainer.feed.mesh)
-            with profiler.tracing(self.profile if self.step > self.first else None):
+            second = self.dispatched == 1  # the first one compiles
+            with profiler.tracing(self.profile if second else None):
                 self.state, losses = trainer.program.run_steps(
                     self.state, trainer.member, trainer.feed.resident, xs, number, length
                 )
                 losses = sharding.fetch(losses)
-            self.profile = None if self.step > self.first else self.profile
+            self.dispatched += 1
             examples = sum(
                 int((s.indices >= 0).sum()) for s in steps[self.step : self.step + count]
             )

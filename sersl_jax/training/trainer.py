@@ -129,8 +129,9 @@ class Trainer:
     ) -> list[Float[np.ndarray, "_ outputs"]]:
         """Logits of each member's examples, in their order."""
         found: list[dict[int, np.ndarray]] = [{} for _ in members]
-        steps = iter(self.plan_once(members))
-        for length, count, xs in self.feed.dispatches(self.plan_once(members)):
+        plan = self.plan_once(members)
+        steps = iter(plan)
+        for length, count, xs in self.feed.dispatches(plan):
             for number in range(count):
                 x = jax.tree.map(lambda a, n=number: a[n], xs)
                 out = self.program.predict(params, self.member, self.feed.resident, x, length)

@@ -95,6 +95,7 @@ def test_waveforms_are_taken_as_other_programs_give_them(recognizer, tmp_path):
         (np.zeros(8000), None, "needs its sample_rate"),
         (np.zeros((2, 3, 4)), 16_000, "not \\(2, 3, 4\\)"),
         (np.zeros(0), 16_000, "not \\(0,\\)"),
+        (np.zeros(2), 96_000, "2 samples at 96000 Hz are none"),
         (np.full(8000, np.nan), 16_000, "not finite"),
         (np.zeros(500), 16_000, "too short: 0.031 s"),
     ],

@@ -5,6 +5,7 @@ python -m tests.training.determinism OUT.npz supervised/alone best/streamed ...
 As one of several processes where COORDINATOR, PROCESSES and PROCESS are set.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from scipy.special import softmax
 from sersl_jax import sharding
 from sersl_jax.config import create
 from sersl_jax.training import loop
+from sersl_jax.training.checkpoint import Checkpoints
 from tests import made_up
 
 GROUP = (0, 1, 2, 3)
@@ -25,6 +27,7 @@ WAYS = {  # members, residency
     "again": ((0,), "device"),
     "streamed": ((0,), "stream"),
     "group": (GROUP, "device"),
+    "resumed": ((0,), "device"),
 }
 
 
@@ -49,6 +52,8 @@ def main(out: Path, chosen: Sequence[str]) -> None:
         program = programs.get((method, members))
         folder = out.with_suffix("") / name
         folder.mkdir(parents=True, exist_ok=True)
+        if way == "resumed":
+            _cut_off(method, members, residency, program, folder)
         trainer, best = _fit(method, members, residency, program, folder)
         programs[method, members] = trainer.program
         found |= {f"{name}/{what}": values for what, values in _results(trainer, best).items()}
@@ -60,8 +65,23 @@ def main(out: Path, chosen: Sequence[str]) -> None:
 def _fit(method: str, members: tuple[int, ...], residency: str, program, folder: Path):
     config = made_up.config(method)
     config.finetune.epochs = 2
+    config.checkpoint_seconds = 0 if folder.name == "resumed" else 600
     training = made_up.training(members, residency, method=method)
     return loop.fit(training, create(config), folder / "members", folder, program)
+
+
+def _cut_off(*arguments) -> None:
+    """The same training until it has saved once, in the middle of its first epoch."""
+    save = Checkpoints.save
+
+    def save_and_stop(self, number, *rest):
+        save(self, number, *rest)
+        raise InterruptedError
+
+    Checkpoints.save = save_and_stop
+    with contextlib.suppress(InterruptedError):
+        _fit(*arguments)
+    Checkpoints.save = save
 
 
 def _results(trainer, best) -> dict[str, np.ndarray]:

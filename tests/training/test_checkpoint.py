@@ -27,6 +27,13 @@ def test_a_training_of_another_version_is_not_gone_on_with():
         checkpoint.Checkpoints(directory).restore({"other": np.zeros(2)}, best, training)
 
 
+def test_a_checkpoint_of_another_format_is_not_gone_on_with(monkeypatch):
+    monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
+    checkpoints = checkpoint.Checkpoints(trained_run() / "pretrain")
+    with pytest.raises(ValueError, match=r"does not fit this program: another version"):
+        checkpoints.restore(None, None, made_up.training((0,)))
+
+
 def test_transfer_misfit_names_the_keys():
     fresh = {"embed": {"a": np.zeros(2)}, "head_x": {"b": np.zeros(1)}}
     with pytest.raises(ValueError, match=r"embed/a \(\(3,\) there, \(2,\) here\)"):

@@ -65,18 +65,19 @@ def test_no_step_is_compiled_twice(results, devices):
 
 
 def test_two_processes_give_what_one_gives(results, tmp_path):
+    """Also when they are cut off in mid-epoch and go on from what both saved."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     shared = {"COORDINATOR": address, "PROCESSES": "2"}
     shared |= {"JAX_CPU_COLLECTIVES_IMPLEMENTATION": "gloo"}
+    file = tmp_path / "two.npz"
     both = [
-        start("tests.training.determinism", tmp_path / "two.npz", "best/alone", PROCESS=n, **shared)
-        for n in "01"
+        start("tests.training.determinism", file, "best/resumed", PROCESS=n, **shared) for n in "01"
     ]
     finish(*both)
-    two = np.load(tmp_path / "two.npz")
-    close({what: two[f"best/alone/{what}"] for what in BOUNDS}, results(1, "best/alone"))
+    two = np.load(file)
+    close({what: two[f"best/resumed/{what}"] for what in BOUNDS}, results(1, "best/alone"))
 
 
 @pytest.mark.skipif(not shutil.which("nvidia-smi"), reason="needs a GPU")

@@ -226,14 +226,26 @@ while True:
     assert process.wait(timeout=10) == preemption.EXIT_CODE
 
 
-def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch):
+def test_the_second_dispatch_is_traced(together, tmp_path):
+    """Here the second epoch's: each epoch is one step."""
+    trainer, _ = together
+    training = replace(trainer.training, train=[clips[:8] for clips in trainer.training.train])
+    config = made_up.config()
+    config.finetune.epochs = 2
+    config.profile = True
+    loop.fit(training, create(config), tmp_path / "members", tmp_path, trainer.program)
+    assert len(list(tmp_path.glob("profile/**/*.trace.json.gz"))) == 1
+
+
+@pytest.mark.parametrize("when", ["create_state", "run_steps"])
+def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch, when):
     def full(*_):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
 
     training = made_up.training((0, 1))
     made = create_trainer(training, create(made_up.config())).program
     monkeypatch.setattr(loop, "create_trainer", lambda training, config, _: create_trainer(
-        training, config, replace(made, run_steps=full)))  # fmt: skip
+        training, config, replace(made, **{when: full})))  # fmt: skip
     with pytest.raises(MemoryError, match=r"2 member\(s\).*config.finetune.parallel_members=1"):
         fit(tmp_path, training)
 
