@@ -1,8 +1,8 @@
 """Another corpus: `python -m sersl_jax.evaluate --checkpoint=runs/x --dataset=speech/emodb`.
 
-Every member is tested on every clip. Classes are matched by name, attributes mapped onto the scale
-of the corpus; the files are those of a run, and `compare` takes them. Several runs or datasets,
-separated by commas or spaces, make a table, source by target. Without --checkpoint, or as
+Every split's model is tested on every clip. Classes are matched by name, attributes mapped onto
+the scale of the corpus; the files are those of a run, and `compare` takes them. Several runs or
+datasets, separated by commas or spaces, make a table, source by target. Without --checkpoint, or as
 "default", the model in the package is tested.
 """
 

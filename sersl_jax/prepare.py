@@ -26,7 +26,9 @@ def define_flags() -> None:
     flags.DEFINE_bool("overwrite", False, "Replace a dataset that was made otherwise.")
     flags.DEFINE_bool("relabel", False, "New labels from the stored scores; reads no media.")
     flags.DEFINE_bool("track_faces", False, "Track the faces of videos without a CSV first.")
-    flags.DEFINE_bool("dry_run", False, "Say what is there and what would be made; write nothing.")
+    flags.DEFINE_bool(
+        "dry_run", False, "Say what is there and what would be made; prepare nothing."
+    )
     flags.DEFINE_string("beam_runner", None, "DirectRunner, FlinkRunner, ... with [beam].")
     flags.DEFINE_string("beam_options", "", "Beam's own flags, separated by spaces.")
     flags.DEFINE_string("file_format", "array_record", "array_record, or tfrecord with [tf].")
@@ -50,6 +52,10 @@ def main(argv: Sequence[str]) -> None:
     names = given.pop("dataset") or [""]
     for name in names:
         corpora.get(datasets.parse_name(name)[1])
+    if len({*names}) < len(names):
+        raise ValueError(
+            "--dataset names a dataset twice: join the sources, or take two --data_dir"
+        )
     sources = _sources(given.pop("source", None), names)
     if len(names) == 1:
         _prepare(dataset=names[0], source=sources[0], **given)

@@ -174,7 +174,7 @@ class Analysis:
     @property
     def description(self) -> str:
         """For the head of the page."""
-        name, members = self.recognizer.ensemble.config.name, len(self.recognizer.members)
+        name, members = self.recognizer.ensemble.config.name, len(self.recognizer.ensemble.names)
         scales = [f"{n} ({a:g} to {b:g})" for n, (a, b) in self.recognizer.attributes.items()]
         return (
             f"Model `{name}`, the mean over {members} members: "

@@ -75,7 +75,8 @@ def test_table_3_shows_which_tasks_were_learnt(runs):
         finished.Run(one.path, name, one.predictions, one.results, one.classes)
         for name in ("ssl2", "ssl5")
     ]
-    rows = comparison.compare([one, *others], ours=one).rows
+    compared = comparison.compare([one, *others], ours=one)
+    rows = compared.rows
     assert [row.tasks for row in rows if row.kind == "run"] == [
         ("✓", "✓", "✓"),
         ("✓", "~", "✓"),
@@ -83,6 +84,11 @@ def test_table_3_shows_which_tasks_were_learnt(runs):
     ]
     assert [row.values["macro_f1"] for row in rows if row.kind == "paper"] == [0.57, 0.564, 0.358]
     assert paper.figures(one.results, "mine") is None
+    table, _ = tables.markdown([compared]).split("\n\n", 1)
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    ssl2 = dict(zip(lines[0], lines[5], strict=True))
+    assert (ssl2["method"], ssl2["macro F1"]) == ("*in the paper*", "*56.4*")
 
 
 def test_equal_runs_get_no_marks(runs):

@@ -41,6 +41,21 @@ def test_stablehlo_gives_the_same_for_any_batch_and_length(recognizer, tmp_path)
         np.testing.assert_allclose(model.call(inputs, sizes), expected, atol=1e-4)
 
 
+def test_the_card_of_a_function_tells_what_it_takes(recognizer, tmp_path):
+    ensemble, info = recognizer.ensemble, recognizer.ensemble.info
+    card = exported._card(ensemble, "stablehlo")
+    assert 'llds.extract(audio.read("clip.wav"))' in card
+    data = {**info["config"]["data"], "pitch_window": 0.032}
+    other = {**info["config"], "data": data}
+    card = exported._card(replace(ensemble, info={**info, "config": other}), "stablehlo")
+    assert 'llds.extract(audio.read("clip.wav"), pitch_window=0.032)' in card
+    model = {**info["config"]["model"], "embed": "waveform"}
+    waveform = {**info["config"], "stages": ("finetune",), "model": model}
+    card = exported._card(replace(ensemble, info={**info, "config": waveform}), "stablehlo")
+    assert 'x = audio.read("clip.wav")' in card
+    assert "openSMILE" not in card
+
+
 def test_safetensors_load_back(recognizer, tmp_path):
     folder = run(tmp_path / "out", format="safetensors")
     config = json.loads((folder / "config.json").read_text())
@@ -58,6 +73,12 @@ def test_chosen_members_alone_are_written(recognizer, tmp_path):
     assert loaded.members == ("8",)
     expected = recognizer.predict(babble(1.0), 16_000, members="8").probabilities
     assert loaded.predict(babble(1.0), 16_000).probabilities == pytest.approx(expected, abs=1e-6)
+
+
+def test_chosen_members_know_their_own_speakers_alone(recognizer):
+    info = {**recognizer.ensemble.info, "speakers": [{"train": ["ann"]}, {"train": ["bob"]}]}
+    chosen = replace(recognizer.ensemble, info=info).select("8")
+    assert (chosen.info["names"], chosen.info["speakers"]) == (["8"], [{"train": ["bob"]}])
 
 
 def test_where_the_data_lay_is_not_told(recognizer, tmp_path):

@@ -177,7 +177,8 @@ def test_a_score_function_that_fails_is_named(task, faces, tmp_path, monkeypatch
     [
         ({"inputs": ("poses",)}, "scored from poses: take some of waveform, "),
         ({"inputs": ()}, "scored from nothing"),
-        ({"classes": ("left", "middle", "right")}, "needs two classes, or `choose`"),
+        ({"classes": ("left", "middle", "right")}, "needs two classes and one number a score, or"),
+        ({"size": 2}, "needs two classes and one number a score, or"),
     ],
 )
 def test_a_wrong_declaration_is_refused(task, change, said):

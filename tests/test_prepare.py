@@ -12,8 +12,9 @@ import pytest
 
 from sersl_jax import datasets
 from sersl_jax.corpora import Clip, synthetic
-from sersl_jax.datasets import identity, ledger, measure, options
+from sersl_jax.datasets import identity, ledger, measure, options, preparation
 from sersl_jax.datasets.preparation import prepare
+from sersl_jax.datasets.source import read_clips
 from sersl_jax.datasets.workers import process_map
 from sersl_jax.features import openface, tracking
 from tests.datasets.examples import assert_same
@@ -55,6 +56,9 @@ def test_the_command_says_what_it_made_and_returns_at_once_the_second_time(faces
         (("--dataset=speech/folder,speech/foldr", "--source=."), "no corpus is called 'foldr'"),
         (("--dataset=speech/folder,speech/savee,speech/tess", "--source=a,b"), "2 folders for 3"),
         (("--dataset=",), "pretext/CORPUS"),
+        (("--dataset=speech/folder,speech/folder", "--source=a,b"), "names a dataset twice"),
+        (("--dataset=speech/folder", "--source=.", "--pitch_window=60"), "not within 0.032 to 1"),
+        (("--dataset=pretext/folder", "--source=.", "--min_proportion=0"), "0 < min_proportion"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(tmp_path, arguments, error):
@@ -150,6 +154,46 @@ def test_strict_refuses_to_leave_a_clip_out(faces, tmp_path):
     assert "broken" in (tmp_path / "data/pretext/folder/ledger.csv").read_text()
     builder = prepare("pretext/folder", source, tmp_path / "data")
     assert builder.info.metadata["num_clips"] == 3
+
+    with pytest.raises(ValueError, match=r"1 of 4 clips .*--strict"):
+        prepare("pretext/folder", source, tmp_path / "data", strict=True, overwrite=True)
+    builder = datasets.load("pretext/folder", tmp_path / "data")  # is as it was
+    assert len(builder.as_data_source("train")) == builder.info.splits["train"].num_examples
+    (source / "media" / "broken.wav").unlink()
+    (source / "openface").unlink()
+    builder = prepare("pretext/folder", source, tmp_path / "data", strict=True, overwrite=True)
+    assert builder.info.metadata["num_clips"] == 3  # without faces, but none is lost
+    assert not list((tmp_path / "data" / "pretext" / "folder").glob("*.previous"))
+
+
+def test_who_waited_does_not_replace_what_another_made(utterances, tmp_path, monkeypatch):
+    """Another process makes the dataset while this one still looks for clips."""
+
+    def slow(*arguments):
+        found = read_clips(*arguments)
+        monkeypatch.undo()
+        prepare("speech/folder", utterances, tmp_path, limit=2)
+        return found
+
+    monkeypatch.setattr(preparation, "read_clips", slow)
+    with pytest.raises(ValueError, match=r"pitch_window \(0.06 there, 0.05 wanted\)"):
+        prepare("speech/folder", utterances, tmp_path, limit=2, pitch_window=0.05)
+    assert datasets.load("speech/folder", tmp_path).info.metadata["num_clips"] == 2
+
+
+def test_a_face_track_is_nothing_to_a_speech_dataset(utterances, tmp_path):
+    source = shutil.copytree(utterances, tmp_path / "source")
+    prepare("speech/folder", source, tmp_path / "data", limit=2)
+    (source / "openface").mkdir(exist_ok=True)
+    for path in (source / "media").iterdir():
+        (source / "openface" / f"{path.stem}.csv").touch()
+    prepare("speech/folder", source, tmp_path / "data", limit=2)
+
+
+def test_home_may_be_a_tilde(utterances, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    prepare("speech/folder", utterances, "~/data", limit=2)
+    assert datasets.folder("speech/folder", "~/data") == tmp_path / "data/speech/folder/1.0.0"
 
 
 def test_nothing_usable_is_an_error(tmp_path):

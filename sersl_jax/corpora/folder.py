@@ -7,6 +7,7 @@
 
 import itertools
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil, floor
 from pathlib import Path
@@ -18,6 +19,8 @@ from sersl_jax.corpora import Clip, _labels
 
 _SOUND = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a", ".aac", ".wma")
 _TEXT = ("sex", "sentence")  # attributes that are no numbers
+_TAKEN = ("split", "prediction", "example", "sha256")  # columns of clips with another meaning
+_TAKEN_PREFIXES = ("p_", "predicted_", "votes_")
 _VIDEO = (".mp4", ".mkv", ".avi", ".mov", ".webm", ".mpg", ".mpeg")
 SUFFIXES = frozenset(_SOUND + _VIDEO)
 
@@ -32,18 +35,20 @@ def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
     labelled, spoken = (_read(source / name) for name in ("labels.csv", "speakers.csv"))
     attributes = _attributes(labelled)
     labels = _column(labelled, "label", required=not _numbers(attributes))
-    speakers = _column(labelled, "speaker_id", required=False) | _column(spoken, "speaker_id")
+    speakers = _column(labelled, "speaker_id", required=False)
+    speakers |= {clip: name for clip, name in _column(spoken, "speaker_id").items() if name}
     media = dict.fromkeys(_media(source / "media"))
     found = {id_ for id_, _ in media}
+    stems = Counter(Path(id_).name for id_ in found)
     media |= dict.fromkeys(
         (id_, source / "media" / id_) for id_ in sorted({*labels, *attributes} - found)
     )
     return [
         Clip(
             id=id_,
-            speaker_id=speakers.get(id_, id_),
+            speaker_id=speakers.get(id_) or id_,
             media=path,
-            face=_face(source / face_backend, id_),
+            face=_face(source / face_backend, id_, stems),
             labels={"emotion": labels[id_]} if labels.get(id_) else {},
             attributes=attributes.get(id_, {}),
         )
@@ -65,7 +70,12 @@ def _attributes(table: pd.DataFrame | None) -> dict[str, dict[str, str]]:
     if table is None:
         return {}
     known = {"clip", "label", "speaker_id"}
-    names = [n for n in table if n in _TEXT or (n not in known and _is_numeric([*table[n]]))]
+    names = [n for n in table if n in _TEXT or (n not in known and _is_numeric(table, n))]
+    if taken := [n for n in names if n in _TAKEN or n.startswith(_TAKEN_PREFIXES)]:
+        raise ValueError(
+            f"{table.attrs['path']}: the column {', '.join(taken)} would be mistaken for one of "
+            "predictions.csv; rename it"
+        )
     columns = zip(*(table[n] for n in names), strict=True) if names else itertools.repeat(())
     rows = zip(table["clip"], columns, strict=False) if "clip" in table else []
     return {
@@ -77,9 +87,16 @@ def _numbers(attributes: Mapping[str, Mapping[str, str]]) -> bool:
     return any({*found} - {*_TEXT} for found in attributes.values())
 
 
-def _is_numeric(column: Sequence[str]) -> bool:
-    filled = [value for value in column if value]
-    return bool(filled) and all(_labels.is_number(value) for value in filled)
+def _is_numeric(table: pd.DataFrame, name: str) -> bool:
+    """Whether a column holds numbers; raises ValueError where most cells are, but not all."""
+    filled = [value for value in table[name] if value]
+    strange = [value for value in filled if not _labels.is_number(value)]
+    if strange and 2 * len(strange) < len(filled):
+        raise ValueError(
+            f"{table.attrs['path']}: the column {name} holds numbers and {strange[0]!r}: leave "
+            "cells empty where nothing is known"
+        )
+    return bool(filled) and not strange
 
 
 def _media(folder: Path) -> Iterator[tuple[str, Path]]:
@@ -88,7 +105,8 @@ def _media(folder: Path) -> Iterator[tuple[str, Path]]:
         raise FileNotFoundError(
             f"{folder} is no folder: put the audio or video files there, or correct --source"
         )
-    paths = (Path(root, name) for root, _, files in os.walk(folder) for name in files)
+    shown = ((root, name) for root, _, names in os.walk(folder) for name in names if name[0] != ".")
+    paths = (Path(root, name) for root, name in shown)
     paths = sorted(path for path in paths if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise FileNotFoundError(
@@ -98,8 +116,10 @@ def _media(folder: Path) -> Iterator[tuple[str, Path]]:
         yield path.relative_to(folder).with_suffix("").as_posix(), path
 
 
-def _face(folder: Path, id_: str) -> Path | None:
-    beside = (folder / f"{id_}.csv", folder / f"{Path(id_).name}.csv")
+def _face(folder: Path, id_: str, stems: Counter[str]) -> Path | None:
+    """The CSV at the clip's own path, or of its name where no other clip has that name."""
+    name = Path(id_).name
+    beside = [folder / f"{id_}.csv", *([folder / f"{name}.csv"] if stems[name] < 2 else [])]
     return next((path for path in beside if path.is_file()), None)
 
 

@@ -21,20 +21,30 @@ _NAME = re.compile(r"(\d\d)-(01-0[1-8]-0[12]-0[12]-0[12]-\d\d)")
 def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
     """One clip per spoken utterance, sorted, wherever below `source` its files lie.
 
-    The sound comes from the video where its face was tracked, else from the wav if there is one.
+    The sound comes from the video if there is one, whose face is or can be tracked.
     Raises FileNotFoundError where there is no utterance.
     """
-    media = _by_utterance(_files.by_stem(Path(source), (".wav", ".mp4")))
-    faces = _by_utterance(_files.face_tracks(Path(source), face_backend))
+    return _clips(Path(source), (_VIDEO, _SOUND), face_backend)
+
+
+def labelled_clips(source: Path) -> list[Clip]:
+    """The same for speech: the sound comes from the wav if there is one."""
+    return _clips(Path(source), (_SOUND, _VIDEO), "openface")
+
+
+def _clips(source: Path, order: tuple[str, ...], face_backend: str) -> list[Clip]:
+    media = _by_utterance(_files.by_stem(source, (".wav", ".mp4")))
+    faces = _by_utterance(_files.face_tracks(source, face_backend))
     utterances = sorted({name for modality, name in media if modality in (_VIDEO, _SOUND)})
     if not utterances:
         raise FileNotFoundError(f"{source} holds no RAVDESS speech (03-01-06-01-02-01-12.wav, ...)")
-    return [_clip(name, media, faces.get((_VIDEO, name))) for name in utterances]
+    return [_clip(name, media, order, faces.get((_VIDEO, name))) for name in utterances]
 
 
-def _clip(name: str, media: dict[tuple[str, str], Path], face: Path | None) -> Clip:
+def _clip(
+    name: str, media: dict[tuple[str, str], Path], order: tuple[str, ...], face: Path | None
+) -> Clip:
     _, emotion, intensity, statement, _, actor = name.split("-")
-    order = (_SOUND, _VIDEO) if face is None else (_VIDEO, _SOUND)
     return Clip(
         id=name,
         speaker_id=f"ravdess_{actor}",

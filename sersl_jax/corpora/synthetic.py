@@ -33,7 +33,7 @@ clips = folder.clips
 def write_pretext(
     directory: Path, num_speakers: int = 24, clips_per_speaker: int = 4, seed: int = 0
 ) -> Path:
-    """Writes talking faces of 6 to 10 s: `media/*.wav`, `openface/*.csv`, `speakers.csv`.
+    """Writes talking faces of 5 to 11 s: `media/*.wav`, `openface/*.csv`, `speakers.csv`.
 
     The default gives 96 clips and about 430 windows.
     """

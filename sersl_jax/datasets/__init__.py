@@ -63,7 +63,7 @@ def folder(name: str, data_dir: str | Path | None = None) -> Path:
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:
     """The folder of the newest prepared version of dataset `name`, or None."""
-    root = Path(data_dir or default_data_dir(), *parse_name(name))
+    root = Path(data_dir or default_data_dir()).expanduser().joinpath(*parse_name(name))
     folders = [path.parent for path in root.glob("*.*.*/dataset_info.json")]
     finished = [path for path in folders if path.name.replace(".", "").isdigit()]
     return max(finished, key=lambda path: [*map(int, path.name.split("."))], default=None)

@@ -74,7 +74,7 @@ class Builder(tfds.core.ShardBasedBuilder, skip_registration=True):
             raise ValueError(f"prepare {self.name} with python -m sersl_jax.prepare")
         measured, lines = self._measure()
         usable = [clip for clip in measured if clip.path]
-        failures = [line for line in lines if line.stage != "note"]
+        failures = [line for line in lines if line.stage in ledger.LOST]
         if not usable or (self._strict and failures):
             kept = Path(self.data_path).parent / ledger.NAME
             ledger.write(kept, lines)

@@ -125,8 +125,12 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
 
 def _check_alike(one: Dataset, other: Dataset, tasks: Sequence[str]) -> None:
     differing = [t for t in tasks if one.label_names[t] != other.label_names[t]]
-    if one.metadata["options"]["pitch_window"] != other.metadata["options"]["pitch_window"]:
-        differing.append("pitch_window")
+    made = [
+        {"measure_version": d.metadata.get("measure_version")} | d.metadata["options"]
+        for d in (one, other)
+    ]
+    options = made[0].keys() & made[1].keys() - {"features", "classes"}  # the latter name labels
+    differing += sorted(name for name in options if made[0][name] != made[1][name])
     if differing:
         raise ValueError(
             f"datasets {one.name} and {other.name} differ in {', '.join(differing)}: prepare them "

@@ -16,11 +16,14 @@ from sersl_jax.pretext import registry
 PREVIOUS = ".previous"  # suffix of a dataset while its successor takes its place
 
 
-def fingerprint(clips: Sequence[Clip]) -> str:
-    """Changes when clips come or go, what is known of them changes, or a file is written anew."""
+def fingerprint(clips: Sequence[Clip], with_faces: bool = True) -> str:
+    """Changes when clips come or go, what is known of them changes, or a file is written anew.
+
+    Face tracks count with `with_faces`: speech datasets never read them.
+    """
     digest = hashlib.sha256()
     for clip in clips:
-        stats = [_stat(path) for path in (clip.media, clip.face)]
+        stats = [_stat(path) for path in (clip.media, clip.face if with_faces else None)]
         rest = [clip.id, clip.speaker_id, clip.start, clip.end]
         rest += [clip.labels, clip.votes, clip.attributes]
         digest.update(json.dumps([*stats, *rest], sort_keys=True, default=dict).encode())
@@ -99,6 +102,23 @@ def locked(folder: Path) -> Iterator[None]:
             else:
                 previous.rename(folder / previous.stem)
         yield
+
+
+@contextmanager
+def replacing(existing: Path | None) -> Iterator[None]:
+    """Puts a dataset aside while its successor is made, and back where that fails."""
+    if existing is None:
+        yield
+        return
+    previous = existing.with_name(f"{existing.name}{PREVIOUS}")
+    existing.rename(previous)
+    try:
+        yield
+    finally:
+        if existing.exists():
+            shutil.rmtree(previous)
+        else:
+            previous.rename(existing)
 
 
 def _stat(path: Path | None) -> tuple[int, int] | None:

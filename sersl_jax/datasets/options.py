@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
 from sersl_jax.datasets.classes import parse
+from sersl_jax.features import llds
 from sersl_jax.pretext import registry
 
 FEATURES = ("llds", "waveform")
@@ -33,6 +34,7 @@ class SpeechOptions:
         unknown = {*self.features} - {*FEATURES}
         if unknown or "llds" not in self.features:
             raise ValueError(f"features: {','.join(self.features)} is not llds or llds,waveform")
+        llds.check_pitch_window(self.pitch_window)
         if self.classes is not None:
             parse(self.classes)
 
@@ -73,8 +75,8 @@ class PretextOptions(SpeechOptions):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
-        if self.window < 0.1 or self.hop <= 0 or not 0 <= self.min_proportion <= 1:
-            raise ValueError("window >= 0.1 s, hop > 0 s and 0 <= min_proportion <= 1 are needed")
+        if self.window < 0.1 or self.hop <= 0 or not 0 < self.min_proportion <= 1:
+            raise ValueError("window >= 0.1 s, hop > 0 s and 0 < min_proportion <= 1 are needed")
 
 
 OptionsT = TypeVar("OptionsT", bound=SpeechOptions)

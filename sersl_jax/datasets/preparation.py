@@ -68,7 +68,6 @@ def prepare(
     kind, corpus = datasets.parse_name(dataset)
     options.check_format(file_format)
     data_dir = Path(data_dir or datasets.default_data_dir()).expanduser()
-    existing = datasets.find(dataset, data_dir)
     if relabel:
         _relabel(dataset, data_dir, given)
         return datasets.load(dataset, data_dir)
@@ -78,24 +77,28 @@ def prepare(
     stamp = {
         "file_format": file_format,
         "measure_version": options.MEASURE_VERSION,
-        "fingerprint": identity.fingerprint(clips),
+        "fingerprint": identity.fingerprint(clips, with_faces=kind == "pretext"),
     }
-    if existing and not overwrite and _serves(existing, dataset, chosen, stamp):
-        return datasets.load(dataset, data_dir)
-    how = How(workers, strict, beam_runner, beam_options)
-    with identity.locked(data_dir / kind / corpus):
-        _build(dataset, data_dir, clips, chosen, stamp, how)
+    if overwrite or not _serves(datasets.find(dataset, data_dir), dataset, chosen, stamp):
+        how = How(workers, strict, beam_runner, beam_options)
+        with identity.locked(data_dir / kind / corpus):  # puts back what a kill left aside
+            existing = datasets.find(dataset, data_dir)
+            if overwrite or not _serves(existing, dataset, chosen, stamp):
+                with identity.replacing(existing):
+                    _build(dataset, data_dir, clips, chosen, stamp, how)
     return datasets.load(dataset, data_dir)
 
 
 def _serves(
-    existing: Path, dataset: str, chosen: options.SpeechOptions, stamp: Mapping[str, Any]
+    existing: Path | None, dataset: str, chosen: options.SpeechOptions, stamp: Mapping[str, Any]
 ) -> bool:
-    """Whether the dataset that is there will do; says so where it lacks a task.
+    """Whether there is a dataset that will do; says so where it lacks a task.
 
     Its summary is written where a kill came before. Raises ValueError where it differs, unless it
     is the embedded one: that is made in seconds.
     """
+    if existing is None:
+        return False
     missing = identity.missing_tasks(existing)
     if dataset.endswith("/synthetic"):
         if missing or not identity.is_same(existing, chosen, stamp):

@@ -67,13 +67,17 @@ def _without_features(example: dict[str, Any]) -> dict[str, Any]:
 
 
 def _histogram(examples: list[dict], task: str) -> dict[str, list[float]]:
-    """Counts between 40 equal edges up to the 99th percentile; the rest is in the last."""
+    """Counts between 40 equal edges from 0, or a negative least, to the 99th percentile.
+
+    The last holds the rest.
+    """
     scores = np.array([example["scores"][task] for example in examples])
     scores = scores[~np.isnan(scores)]
     if not scores.size:
         return {"edges": [], "counts": []}
-    top = float(np.percentile(scores, 99)) or 1.0
-    counts, edges = np.histogram(np.minimum(scores, top), _BINS, (0.0, top))
+    bottom, top = min(0.0, float(scores.min())), float(np.percentile(scores, 99))
+    top = top if top > bottom else bottom + 1.0
+    counts, edges = np.histogram(np.minimum(scores, top), _BINS, (bottom, top))
     return {"edges": edges.tolist(), "counts": counts.tolist()}
 
 

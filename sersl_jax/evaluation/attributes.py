@@ -27,7 +27,9 @@ def names(predictions: pd.DataFrame) -> list[str]:
 
 def labels(predictions: pd.DataFrame, name: str) -> Float[np.ndarray, "rows"]:
     """Labels of an attribute; nan where unknown."""
-    return np.array([float(value or "nan") for value in predictions[name]], np.float64)
+    return np.array(
+        [float("nan" if value == "" else value) for value in predictions[name]], np.float64
+    )
 
 
 def sums(

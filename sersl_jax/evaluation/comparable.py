@@ -142,6 +142,9 @@ def _speaker_difference(ours: dict[str, list[str]], theirs: dict[str, list[str]]
 
 def _rows_differ(one: Run, other: Run) -> str | None:
     truths = ["label"] if one.classes else one.attributes
+    for run in (one, other):
+        if missing := [name for name in truths if name not in run.predictions]:
+            return f"{run.path} has no column {', '.join(missing)}"
     columns = ["split", "clip", "speaker_id", *truths]
     tables = [run.predictions[columns].astype(object).fillna("") for run in (one, other)]
     both = tables[0].merge(tables[1], how="outer", on=["split", "clip"], indicator=True)

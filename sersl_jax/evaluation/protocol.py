@@ -1,6 +1,7 @@
 """Train, validation and test speakers of every split; and the guard against leaks."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -75,12 +76,16 @@ def read_splits(path: str | Path) -> list[Split]:
     try:
         document = json.loads(Path(path).read_text())
         entries = document["splits"] if isinstance(document, dict) else document
-        return [_read_split(number, entry) for number, entry in enumerate(entries)]
+        splits = [_read_split(number, entry) for number, entry in enumerate(entries)]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is no splits file ({type(error).__name__}: {error}); it should hold a list of "
             '{"train": [...], "validation": [...], "test": [...]} with speaker ids'
         ) from error
+    names = Counter(str(split.seed) for split in splits)
+    if twice := [name for name, number in names.items() if number > 1]:
+        raise ValueError(f"{path}: several splits have the seed {', '.join(twice)}")
+    return splits
 
 
 def check(

@@ -14,6 +14,7 @@ from sersl_jax.evaluation import metrics, votes
 from sersl_jax.evaluation.splits import SIDES, Split
 
 COLUMNS = ("split", "clip", "speaker_id", "label", "prediction")
+OWN_LABEL = "own_label"  # with `evaluate`: a label's name in the corpus, where it had another one
 PREDICTIONS_HASH = "predictions_sha256"
 LINES = {  # the SVMs on functionals of the same features: see baselines.SVMS
     "svm": "SVM, balanced",

@@ -138,10 +138,12 @@ def _check_columns(predictions: pd.DataFrame, file: Path) -> None:
     needed = [*FOREIGN]
     if attributes.names(predictions) and {*missing} == {"label", "prediction"}:
         missing, needed = [], [name for name in FOREIGN if name not in missing]
+    missing += [name for name in attributes.names(predictions) if name not in predictions]
     if missing:
         raise ValueError(
             f"{file} has no column {', '.join(missing)}; needed: {', '.join(FOREIGN)} "
-            "(speaker_id and p_<class> if known)"
+            "(of attributes: the label, as arousal beside predicted_arousal; speaker_id and "
+            "p_<class> if known)"
         )
     if predictions.empty:
         raise ValueError(f"{file} holds no rows")

@@ -97,7 +97,11 @@ def _weighted_mean(
     metric: str,
     scores: Callable[..., Mapping[str, np.ndarray]],
 ) -> Float[np.ndarray, "resamples"]:
-    """Mean over the splits that have any clip of the drawn speakers."""
+    """Mean over splits; one weighs as its test speakers were drawn, 1 if each was once.
+
+    A split that tests one speaker alone has the same score however often he is drawn.
+    """
     tables = np.einsum("rp,spij->rsij", weights, confusions, optimize=True)
-    values, drawn = scores(tables)[metric], (tables != 0).any(axis=(-2, -1))
-    return (values * drawn).sum(axis=1) / np.maximum(drawn.sum(axis=1), 1)
+    tested = (confusions != 0).any(axis=(-2, -1))
+    drawn = weights @ tested.T / np.maximum(tested.sum(axis=1), 1)
+    return (scores(tables)[metric] * drawn).sum(axis=1) / np.maximum(drawn.sum(axis=1), 1e-9)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # importing it takes half a second, which training on prepare
 
 FRAME_SIZE = 0.032  # s
 FRAME_STEP = 0.016  # s
+PITCH_WINDOWS = (FRAME_SIZE, 1.0)  # s
 
 _LLDS = (
     "F0final",
@@ -64,6 +65,13 @@ def num_frames(num_samples: int) -> int:
     return max((num_samples - size) // step + 1, 0)
 
 
+def check_pitch_window(seconds: float) -> None:
+    """Raises ValueError for one beyond `PITCH_WINDOWS`."""
+    low, high = PITCH_WINDOWS
+    if not low <= seconds <= high:
+        raise ValueError(f"pitch_window={seconds} s is not within {low} to {high} s")
+
+
 def extract(
     waveform: Float[np.ndarray, " samples"], pitch_window: float = 0.060
 ) -> Float[np.ndarray, "frames 130"]:
@@ -74,8 +82,10 @@ def extract(
     mirrored. Safe in threads; the GIL is released while openSMILE works.
 
     Raises:
-        ValueError: `waveform` holds values that are not finite.
+        ValueError: `waveform` holds values that are not finite, or `pitch_window` is not within
+            `PITCH_WINDOWS`, beyond which openSMILE may crash.
     """
+    check_pitch_window(pitch_window)
     if not np.isfinite(waveform).all():
         raise ValueError("waveform holds samples that are not finite")
     frames = num_frames(waveform.size)

@@ -87,7 +87,11 @@ class Ensemble:
         chosen = [known[str(member)] for member in wanted]
         numbers = [n for split in chosen for n, m in enumerate(self.names) if split_of(m) == split]
         weights = jax.tree.map(lambda leaf: leaf[np.array(numbers)], self.weights)
-        return replace(self, weights=weights, names=tuple(self.names[i] for i in numbers))
+        names = tuple(self.names[i] for i in numbers)
+        info = {**self.info, "names": list(names)}
+        if self.info.get("speakers"):  # older runs do not tell
+            info["speakers"] = [self.info["speakers"][i] for i in numbers]
+        return replace(self, weights=weights, names=names, info=info)
 
     @property
     def splits(self) -> tuple[str, ...]:

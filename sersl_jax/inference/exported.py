@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from sersl_jax import checksums, files
+from sersl_jax.config import Config
 from sersl_jax.inference import out_of_domain
 from sersl_jax.inference.ensemble import Ensemble, create_ensemble, create_forward
 from sersl_jax.inference.out_of_domain import Gated
@@ -175,8 +176,8 @@ def _without_folders(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _card(ensemble: Ensemble, format: str) -> str:
     """The model card: front matter as hubs read it, what it is, how to use it, its limits."""
-    usage = {"safetensors": _USE_SAFETENSORS, "stablehlo": _USE_STABLEHLO}[format]
-    config = ensemble.config
+    config, on_llds = ensemble.config, ensemble.input_name == "llds"
+    usage = _USE_SAFETENSORS if format == "safetensors" else _use_stablehlo(config, on_llds)
     kind = {"llds": "130 ComParE low-level descriptors", "waveform": "raw 16 kHz sound"}
     normalised = {"train": _INSIDE, "utterance": _BY_ITSELF, "speaker": _BY_SPEAKER}[ensemble.scope]
     return _CARD.format(
@@ -187,6 +188,7 @@ def _card(ensemble: Ensemble, format: str) -> str:
         pretrained=", ".join(next(iter(config.pretrain.members.values()), {})) or "-",
         input=f"{kind[ensemble.input_name]}; {normalised}",
         usage=usage,
+        licence=_LICENCE if on_llds else "",
     )
 
 
@@ -198,6 +200,21 @@ def _answers(ensemble: Ensemble) -> str:
         said[0] += " member's validation speakers."
     scales = [f"{name} ({a:g} to {b:g})" for name, (a, b) in ensemble.attributes.items()]
     return "\n".join([*said, *([f"Attributes: {', '.join(scales)}."] if scales else [])])
+
+
+def _use_stablehlo(config: Config, on_llds: bool) -> str:
+    modules, comment, read = "audio", "mono float32 at 16 kHz", 'audio.read("clip.wav")'
+    if on_llds:
+        modules, comment = "audio, llds", "or your own 130 descriptors, 32 ms every 16 ms"
+        window = config.data.pitch_window
+        changed = "" if window == Config().data.pitch_window else f", pitch_window={window}"
+        read = f"llds.extract({read}{changed})"
+    return f"""import jax
+from sersl_jax.features import {modules}  # {comment}
+
+model = jax.export.deserialize(open("model.stablehlo", "rb").read())
+x = {read}
+print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch answers], as in config.json"""
 
 
 _INSIDE = "the normaliser is inside"
@@ -232,19 +249,12 @@ Means over {members} members.
 
 ## Limits
 
-Acted or elicited emotion of the corpus above, as its raters heard it; other speakers, languages and
-rooms differ. Not for decisions about people. The descriptors come from openSMILE, whose licence is
-non-commercial.
+Acted or elicited emotion of the corpus above, as that corpus labels it; other speakers, languages
+and rooms differ. Not for decisions about people.{licence}
 """
+_LICENCE = " The descriptors come from openSMILE, whose licence is\nnon-commercial."
 
 _USE_SAFETENSORS = """import sersl_jax
 
 recognizer = sersl_jax.load("FOLDER")
 print(recognizer.predict("clip.wav"))"""
-
-_USE_STABLEHLO = """import jax
-from sersl_jax.features import audio, llds  # or your own 130 descriptors, 32 ms every 16 ms
-
-model = jax.export.deserialize(open("model.stablehlo", "rb").read())
-x = llds.extract(audio.read("clip.wav"))
-print(model.call(x[None], jax.numpy.array([len(x)])))  # [batch answers], as in config.json"""

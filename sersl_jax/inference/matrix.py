@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sersl_jax import files
+from sersl_jax import datasets, files
+from sersl_jax.datasets import identity
 from sersl_jax.inference.cross_corpus import evaluate
+from sersl_jax.inference.learnt import OWN_FOLDERS
 from sersl_jax.inference.target import DEFAULT, Model, Target, read_model
 from sersl_jax.reports import matrix as page
 from sersl_jax.reports import text
@@ -64,10 +66,21 @@ def _folder(title: str, target: Target) -> str:
     return f"{title}_on_{target.dataset.split('/')[-1]}".replace("/", "_")
 
 
+def _is_own(model: Model, target: Target) -> bool:
+    """Whether the run was trained on this very corpus."""
+    if target.dataset != model.trained_on:
+        return False
+    if target.dataset not in OWN_FOLDERS:
+        return True
+    there = datasets.find(target.dataset, target.data_dir)
+    trained = model.ensemble.info["dataset"].get("fingerprint")
+    return there is not None and identity.read_metadata(there)["fingerprint"] == trained
+
+
 def _cell(title: str, model: Model, target: Target, folder: Path) -> Cell:
     """A test; on the run's own corpus, that of its training."""
     place = (title, model.trained_on, target.dataset)
-    if target.dataset == model.trained_on and model.own_results:
+    if model.own_results and _is_own(model, target):
         return Cell(*place, model.own_results, own=True)
     print(f"{title} on {target.dataset}", file=sys.stderr)
     try:

@@ -50,7 +50,7 @@ class Recognizer:
     @property
     def members(self) -> tuple[str, ...]:
         """Names of the splits that models were trained on."""
-        return self.ensemble.names
+        return self.ensemble.splits
 
     @property
     def scope(self) -> str:

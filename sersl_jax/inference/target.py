@@ -13,6 +13,7 @@ from sersl_jax.config.target import EMOTION, LabelConfig
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation import label_rule, matching, votes
 from sersl_jax.evaluation.matching import Matched
+from sersl_jax.evaluation.results import OWN_LABEL
 from sersl_jax.inference import learnt
 from sersl_jax.inference.ensemble import Ensemble
 from sersl_jax.inference.load import load
@@ -215,12 +216,12 @@ def _match(
         renamed = {one: other for one, other in renamed.items() if one in theirs and other in ours}
     matched = matching.match(theirs, ours, renamed, target.only_shared, {*clips["label"]})
     labels = [matched.names.get(label) for label in clips["label"]]
-    kept = clips.assign(label=labels, own_label=clips["label"]).dropna(subset=["label"])
+    kept = clips.assign(**{"label": labels, OWN_LABEL: clips["label"]}).dropna(subset=["label"])
     kept = kept.reset_index(drop=True)
     if matched.classes != theirs:  # votes are for classes by their names there
         kept = kept.drop(columns=[c for c in votes.COLUMNS if c in kept])
     if not matched.stamp()["map"]:
-        kept = kept.drop(columns="own_label")
+        kept = kept.drop(columns=OWN_LABEL)
     return kept, matched
 
 

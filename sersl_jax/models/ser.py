@@ -31,7 +31,7 @@ def last_pool(
     x: Float[Array, "batch frames dim"], mask: Bool[Array, "batch frames"]
 ) -> Float[Array, "batch dim"]:
     """The last valid frame, in float32."""
-    last = jnp.maximum(mask.sum(axis=1) - 1, 0)
+    last = mask.shape[1] - 1 - jnp.argmax(mask[:, ::-1], axis=1)  # frames before it may be left out
     return jnp.take_along_axis(x, last[:, None, None], axis=1)[:, 0].astype(jnp.float32)
 
 

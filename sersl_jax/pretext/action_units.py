@@ -44,6 +44,8 @@ def label(
     """
     if match not in ("any", "all"):
         raise ValueError(f"match must be 'any' or 'all', not {match!r}")
+    if not 0 < min_proportion <= 1:
+        raise ValueError(f"min_proportion must lie above 0 and up to 1, not at {min_proportion}")
     if np.isnan(proportions).any():
         return -1
     # Rounded, so that scores stored in float32 give the same label as those they were made from.

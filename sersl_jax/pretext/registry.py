@@ -62,8 +62,10 @@ class PretextTask:
                 f"pretext task {self.name} is scored from {unknown or 'nothing'}: "
                 f"take some of {', '.join(INPUTS)}"
             )
-        if self.choose is None and len(self.classes) != 2:
-            raise ValueError(f"pretext task {self.name} needs two classes, or `choose`")
+        if self.choose is None and (len(self.classes) != 2 or self.size is not None):
+            raise ValueError(
+                f"pretext task {self.name} needs two classes and one number a score, or `choose`"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -46,12 +46,10 @@ def _sections(comparison: Comparison, of: str) -> list[str]:
 
 def _results(comparison: Comparison) -> str:
     rows = comparison.rows
-    names = metrics_of(comparison.runs)
-    marks = tables.TASKS if any(r.tasks for r in rows) else ()
-    headings = ["method", *marks, *tables.headings(names)]
-    width = len(headings)
-    cells = [tables.cells(row, names) for row in rows]
-    return html.table(headings, [_pad(line, width) for line in cells], [row.kind for row in rows])
+    names, tasks = metrics_of(comparison.runs), tables.task_headings(comparison)
+    lines = [tables.cells(row, names, len(tasks)) for row in rows]
+    headings = ["method", *tasks, *tables.headings(names)]
+    return html.table(headings, lines, [row.kind for row in rows])
 
 
 def _contests(comparison: Comparison) -> str:
@@ -68,30 +66,33 @@ def _pictures(comparison: Comparison) -> list[str]:
 
 
 def _estimates(comparison: Comparison) -> str:
-    rows = []
+    rows, scale = [], _scale(comparison)
     for k, run in enumerate(comparison.runs):
         low, high = interval(run, comparison.metric)
         mean = float(run.scores[comparison.metric].mean())
-        rows.append(charts.Interval(run.title, 100 * mean, 100 * low, 100 * high, k % 8))
+        place = (scale * mean, scale * low, scale * high)
+        rows.append(charts.Interval(run.title, *place, k % 8))
     name = _name(comparison)
-    picture = charts.intervals(rows, f"{name} of each run", f"{name}, %")
+    picture = charts.intervals(rows, f"{name} of each run", name + ", %" * (scale == 100))
     return html.figure(
         name, picture, "Mean over splits with the 95 % interval of a bootstrap over speakers."
     )
 
 
 def _differences(comparison: Comparison) -> str:
+    scale = _scale(comparison)
     rows = [
         charts.Interval(
             f"against {contest.other.title}",
-            100 * contest.difference,
-            100 * contest.interval[0],
-            100 * contest.interval[1],
+            scale * contest.difference,
+            scale * contest.interval[0],
+            scale * contest.interval[1],
         )
         for contest in comparison.contests
     ]
     title = f"Gain of {comparison.ours.title}"
-    picture = charts.intervals(rows, title, f"{_name(comparison)}, points", zero=True)
+    unit = _name(comparison) + ", points" * (scale == 100)
+    picture = charts.intervals(rows, title, unit, zero=True)
     caption = "Mean difference on the same splits, 95 % over speakers; right of the line is better."
     return html.figure(title, picture, caption)
 
@@ -99,12 +100,12 @@ def _differences(comparison: Comparison) -> str:
 def _each_split(comparison: Comparison) -> str:
     splits = comparison.ours.splits
     places = [float(k + 1) for k in range(len(splits))]
-    lines, dots = [], []
+    lines, dots, metric, shown = [], [], comparison.metric, tables.number
     for k, run in enumerate(comparison.runs):
-        values = run.scores[comparison.metric].tolist()
+        values = run.scores[metric].tolist()
         lines.append(charts.Line(run.title, places, values, k % 8, "faint"))
         dots += [
-            charts.Dot(f"{run.title}, split {split}: {100 * value:.1f}", x, value, k % 8)
+            charts.Dot(f"{run.title}, split {split}: {shown(metric, value)}", x, value, k % 8)
             for split, x, value in zip(splits, places, values, strict=True)
         ]
     name = _name(comparison)
@@ -113,8 +114,8 @@ def _each_split(comparison: Comparison) -> str:
         dots,
         label=f"{name} on each split",
         x_label="split",
-        y_label=f"{name}, %",
-        percent=True,
+        y_label=name + ", %" * (_scale(comparison) == 100),
+        percent=_scale(comparison) == 100,
         whole=True,
     )
     legend = {run.title: f"round c{k % 8}" for k, run in enumerate(comparison.runs)}
@@ -135,6 +136,6 @@ def _name(comparison: Comparison) -> str:
     return tables.name_of(comparison.metric)
 
 
-def _pad(line: list[str], width: int) -> list[str]:
-    """Rows without task marks leave those columns empty."""
-    return [line[0], *[""] * (width - len(line)), *line[1:]]
+def _scale(comparison: Comparison) -> int:
+    """Metrics of classes are drawn in per cent, of votes or an attribute as they are."""
+    return 100 if comparison.metric in metrics.METRICS else 1

@@ -13,7 +13,7 @@ from sersl_jax.evaluation.metrics import METRICS
 from sersl_jax.reports import html, tables
 
 _ABOUT = (
-    "UAR in per cent, mean ± sd over the run's members. In brackets: its own test splits, as its "
+    "UAR in per cent, mean ± sd over the run's splits. In brackets: its own test splits, as its "
     "training left them. Chance is 100 divided by the number of classes, which differs from corpus "
     "to corpus. SVM: of the same training speakers. Of runs without classes: CCC."
 )

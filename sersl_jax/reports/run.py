@@ -18,7 +18,10 @@ NAME = "report.html"
 def write(workdir: str | Path) -> Path:
     """Makes the report of a finished run and returns its path."""
     path = Path(workdir, NAME)
-    text = create(runs.read(workdir))
+    run = runs.read(workdir)
+    if not run.results:
+        raise ValueError(f"{workdir} is a file: name the directory of a finished run")
+    text = create(run)
     files.write_text(path, text)
     return path
 

@@ -54,13 +54,15 @@ def _scores(run: runs.Run) -> str:
 
 
 def _pictures(run: runs.Run, name: str) -> list[str]:
-    """Predictions against labels, and the error of each speaker."""
+    """Predictions against labels, and the error of each speaker; none without a label."""
     found: dict[str, list[tuple[float, float]]] = {}
     labels = attributes.labels(run.predictions, name)
     said = run.predictions[attributes.PREFIX + name].to_numpy(np.float64)
     for clip, label, value in zip(run.predictions["clip"], labels, said, strict=True):
         if np.isfinite(label):
             found.setdefault(clip, []).append((float(label), float(value)))
+    if not found:
+        return []
     points = {clip: np.mean(found[clip], axis=0).tolist() for clip in sorted(found)}
     shown = sorted(points)[:: max(1, len(points) // _DOTS)]
     dots = [
@@ -83,7 +85,8 @@ def _pictures(run: runs.Run, name: str) -> list[str]:
 def _speakers(run: runs.Run, name: str) -> str:
     total = run.sums(run.speakers, name).sum(axis=0)
     scores = attributes.scores(total)
-    order = np.argsort(scores["mae"], kind="stable")
+    easiest = np.argsort(scores["mae"], kind="stable")
+    order = easiest[total[easiest, 0] > 0]  # who have labels
     dots = [
         charts.Dot(
             f"speaker {run.speakers[k]}: MAE {scores['mae'][k]:.2f}, CCC {scores['ccc'][k]:.2f}",

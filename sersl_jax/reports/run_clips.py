@@ -45,7 +45,9 @@ def speakers(run: runs.Run) -> str:
     by_speaker = run.confusions(run.speakers).sum(axis=0)
     accuracy = metrics.accuracy(by_speaker)
     people = run.predictions.drop_duplicates("speaker_id").set_index("speaker_id")
-    sexes = sorted(set(people["sex"].dropna())) if "sex" in people else []
+    if "sex" in people:
+        people = people.fillna({"sex": "unknown"})
+    sexes = sorted(set(people["sex"])) if "sex" in people else []
     dots = [
         charts.Dot(
             f"speaker {run.speakers[k]}: {100 * accuracy[k]:.0f} %",
@@ -78,21 +80,24 @@ def speakers(run: runs.Run) -> str:
 
 def _groups(run: runs.Run) -> str:
     """Scores for each value of every attribute with a handful of values (sex, intensity)."""
-    known = {*results.COLUMNS, *(f"p_{name}" for name in run.answers)}
+    known = {*results.COLUMNS, results.OWN_LABEL, *(f"p_{name}" for name in run.answers)}
     columns = [c for c in run.predictions if c not in known and not str(c).startswith("votes_")]
     rows = []
     for column in columns:
         values = sorted(set(run.predictions[column].dropna()))
         for value in values if 2 <= len(values) <= GROUPS else ():
             part = run.predictions.query(f"`{column}` == @value")
-            tables_of_splits = list(results.confusions(part, run.classes, run.answers).values())
-            score = metrics.scores(np.sum(tables_of_splits, axis=0))
-            values = [tables.percent(float(score[m])) for m in ("micro_f1", "uar")]
-            rows.append([f"{column}: {value}", str(part["clip"].nunique()), *values])
+            of_splits = results.confusions(part, run.classes, run.answers).values()
+            total = np.sum(list(of_splits), axis=0)
+            each = metrics.per_class(total)
+            score = metrics.accuracy(total), each.recall[each.support > 0].mean()
+            shown = [tables.percent(float(share)) for share in score]
+            rows.append([f"{column}: {value}", str(part["clip"].nunique()), *shown])
     if not rows:
         return ""
     table = html.table(["group", "clips", "accuracy", "UAR"], rows)
-    return html.figure("Groups", table, "Per cent, over the test clips of all splits.")
+    about = "Per cent, over the test clips of all splits; UAR is over the classes that a group has."
+    return html.figure("Groups", table, about)
 
 
 def _calibration(run: runs.Run) -> str:

@@ -37,10 +37,10 @@ def p_value(p: float) -> str:
     return "—" if p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def cells(row: Row, names: Sequence[str] = METRICS) -> list[str]:
-    """Title, task marks, then one cell a metric."""
+def cells(row: Row, names: Sequence[str] = METRICS, num_tasks: int = 0) -> list[str]:
+    """Title, `num_tasks` marks (empty where the row has none), then one cell a metric."""
     values = [number(name, row.values.get(name), row.deviations.get(name)) for name in names]
-    return [row.title + row.marks, *row.tasks, *values]
+    return [row.title + row.marks, *(row.tasks or ("",) * num_tasks), *values]
 
 
 def number(metric: str, value: float | None, deviation: float | None = None) -> str:
@@ -133,10 +133,11 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
 
 
 def _markdown(comparison: Comparison) -> str:
-    tasks = _task_headings(comparison)
+    tasks = task_headings(comparison)
     names = metrics_of(comparison.runs)
     lines = [
-        _styled(row, [_md(cell) for cell in cells(row, names)], "*{}*") for row in comparison.rows
+        _styled(row, [_md(cell) for cell in cells(row, names, len(tasks))], "*{}*")
+        for row in comparison.rows
     ]
     said, asked = map(_md, notes(comparison))
     parts = [f"> **Warning: {_md(warning)}**" for warning in comparison.warnings]
@@ -155,10 +156,10 @@ def latex(comparisons: Sequence[Comparison]) -> str:
 
 
 def _latex(comparison: Comparison) -> str:
-    tasks = _task_headings(comparison)
+    tasks = task_headings(comparison)
     names = metrics_of(comparison.runs)
     body = [
-        _styled(row, [_tex(cell) for cell in cells(row, names)], r"\textit{{{}}}")
+        _styled(row, [_tex(cell) for cell in cells(row, names, len(tasks))], r"\textit{{{}}}")
         for row in comparison.rows
     ]
     columns = "l" + "c" * len(tasks) + "r" * len(names)
@@ -207,7 +208,8 @@ def _setting(comparison: Comparison) -> dict[str, str]:
     return {"label": source, "normalise": chosen["normalise"]}
 
 
-def _task_headings(comparison: Comparison) -> Sequence[str]:
+def task_headings(comparison: Comparison) -> Sequence[str]:
+    """Columns of the paper's Table 3 that say which tasks a row was pre-trained on."""
     return TASKS if any(row.tasks for row in comparison.rows) else ()
 
 

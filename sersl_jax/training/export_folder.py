@@ -9,7 +9,7 @@ from sersl_jax import checksums, files
 
 VERSION = 1
 MODEL = "model.safetensors"
-# Trained on CREMA-D with configs/best.py; its README.md is the model card.
+# Trained on CREMA-D with configs/best_crema_d.py; its README.md is the model card.
 DEFAULT = Path(__file__).parents[1] / "inference" / "default"
 
 

@@ -84,6 +84,30 @@ def test_another_table_of_votes_is_refused(source):
         crema_d.clips(source)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        (
+            "processedResults/summaryTable.csv",
+            "version https://git-lfs\n",
+            "lacks the columns File",
+        ),
+        ("VideoDemographics.csv", PEOPLE.replace("1002", "1003"), "1002_TIE_DIS_XX is no clip of"),
+        ("processedResults/summaryTable.csv", SUMMARY.replace("_HAP_", "_JOY_"), "1001_IEO_JOY_LO"),
+    ],
+)
+def test_other_tables_are_refused(source, name, text, said):
+    (source / name).write_text(text)
+    with pytest.raises(ValueError, match=said):
+        crema_d.clips(source)
+
+
+def test_a_clip_that_nobody_rated_has_no_votes(source):
+    table = source / "processedResults" / "summaryTable.csv"
+    table.write_text(SUMMARY.replace('"N","H","H"', '"","H","H"'))
+    assert crema_d.clips(source)[0].votes["voice"] == (0,) * 6
+
+
 @pytest.mark.parametrize("name", ["AudioWAV", "VideoDemographics.csv", "processedResults"])
 def test_a_missing_part_is_named(source, name):
     (source / name).rename(source / "elsewhere")

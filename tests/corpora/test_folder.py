@@ -81,3 +81,33 @@ def test_a_table_without_its_column_is_refused(tmp_path):
     (tmp_path / "labels.csv").write_text("clip,emotion\na,anger\n")
     with pytest.raises(ValueError, match=r"labels.csv lacks the column label"):
         folder.clips(tmp_path)
+
+
+def test_a_track_in_one_folder_belongs_to_the_only_clip_of_its_name(tmp_path):
+    create(tmp_path, "media/ann/one.mp4", "media/bob/one.mp4", "media/bob/two.mp4")
+    create(tmp_path, "openface/one.csv", "openface/two.csv")
+    faces = {clip.id: clip.face for clip in folder.clips(tmp_path)}
+    two = tmp_path / "openface" / "two.csv"
+    assert faces == {"ann/one": None, "bob/one": None, "bob/two": two}
+
+
+def test_an_empty_cell_is_an_unknown_speaker(tmp_path):
+    create(tmp_path, "media/a.wav", "media/b.wav", "media/._a.wav")
+    (tmp_path / "labels.csv").write_text("clip,label,speaker_id\na,anger,ann\nb,fear,\n")
+    (tmp_path / "speakers.csv").write_text("clip,speaker_id\na,\n")
+    assert [clip.speaker_id for clip in folder.clips(tmp_path)] == ["ann", "b"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("clip,label,split\na,anger,1\n", "column split would be mistaken"),
+        ("clip,label,p_anger\na,anger,0.5\n", "column p_anger would be mistaken"),
+        ("clip,arousal\na,1\nb,2\nc,NA\n", "column arousal holds numbers and 'NA'"),
+    ],
+)
+def test_a_column_that_would_be_misread_is_refused(tmp_path, table, said):
+    create(tmp_path, "media/a.wav")
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(ValueError, match=said):
+        folder.clips(tmp_path)

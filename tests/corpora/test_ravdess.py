@@ -33,12 +33,14 @@ def test_every_class_has_its_number(tmp_path):
     assert sorted(emotions) == list(ravdess.CLASSES)
 
 
-def test_one_clip_per_utterance_with_the_video_where_its_face_is_tracked(tmp_path):
+def test_one_clip_per_utterance_with_the_video_where_faces_count(tmp_path):
     wav = touch(tmp_path / "audio" / "03-01-05-01-01-01-01.wav")
     video = touch(tmp_path / "video" / "01-01-05-01-01-01-01.mp4")
     touch(tmp_path / "video" / "02-01-05-01-01-01-01.mp4")
     (clip,) = ravdess.clips(tmp_path)
-    assert (clip.media, clip.face) == (wav, None)
+    assert (clip.media, clip.face) == (video, None)
+    (clip,) = ravdess.labelled_clips(tmp_path)
+    assert clip.media == wav
     face = touch(tmp_path / "FacialTracking_Actors_01-24" / "01-01-05-01-01-01-01.csv")
     (clip,) = ravdess.clips(tmp_path)
     assert (clip.media, clip.face) == (video, face)

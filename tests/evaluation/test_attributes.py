@@ -1,6 +1,7 @@
 """CCC, Pearson and MAE of attributes: against independent formulas, and through the files."""
 
 import json
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -234,6 +235,41 @@ def test_other_labels_of_an_attribute_are_refused(two, tmp_path):
     frame.to_csv(tmp_path / "other.csv", index=False)
     with pytest.raises(ValueError, match=r"clip g0 is labelled .* against 1.23"):
         compare.run([str(two / "good"), str(tmp_path / "other.csv")], out=str(two))
+
+
+def test_a_label_of_zero_is_known():
+    table = pd.DataFrame({"valence": [0.0, "0", "", np.nan, "-1.5"]})
+    np.testing.assert_array_equal(attributes.labels(table, "valence"), [0, 0, np.nan, np.nan, -1.5])
+
+
+def test_who_has_no_label_is_not_the_easiest_speaker(two):
+    read = runs.read(two / "good")
+    table = read.predictions.copy()
+    table.loc[table["speaker_id"] == "g", "arousal"] = np.nan
+    page = report.create(replace(read, predictions=table))
+    assert "speaker h: MAE" in page
+    assert page.count("speaker g: MAE") == 1  # of valence
+    page = report.create(replace(read, predictions=table.assign(arousal=np.nan)))
+    assert "Predicted arousal" not in page
+
+
+def test_the_page_draws_attributes_in_their_own_scale(two):
+    compare.run([str(two / "poor"), str(two / "good")], out=str(two))
+    page = (two / "compare.html").read_text()
+    assert "CCC arousal, %" not in page
+    assert "points" not in page
+
+
+def test_predictions_without_labels_are_refused(two, tmp_path, request):
+    frame = predictions(1.0, 2)
+    frame.drop(columns="arousal").to_csv(tmp_path / "other.csv", index=False)
+    with pytest.raises(ValueError, match=r"other.csv has no column arousal; needed:"):
+        compare.run([str(two / "good"), str(tmp_path / "other.csv")], out=str(two))
+    frame.to_csv(tmp_path / "other.csv", index=False)
+    pair = [str(request.getfixturevalue("runs")["ssl1"]), str(tmp_path / "other.csv")]
+    for paths in (pair, pair[::-1]):
+        with pytest.raises(ValueError, match=r"can't be compared: .* has no column"):
+            compare.run(paths, out=str(two))
 
 
 def test_the_report_shows_attributes_alone(two):

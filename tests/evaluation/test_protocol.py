@@ -68,6 +68,14 @@ def test_a_broken_file_is_named(tmp_path, text):
         create_splits(str(path), "abc")
 
 
+def test_splits_of_one_seed_are_refused(tmp_path):
+    path = tmp_path / "splits.json"
+    fold = {"seed": 42, "train": ["a"], "validation": ["b"], "test": ["c"]}
+    path.write_text(json.dumps([fold, fold]))
+    with pytest.raises(ValueError, match=r"splits.json: several splits have the seed 42"):
+        create_splits(str(path), "abc")
+
+
 def test_unknown_protocol():
     with pytest.raises(ValueError, match="unknown protocol 'papr'; take one of paper, emosuperb"):
         create_splits("papr", CLIPS)

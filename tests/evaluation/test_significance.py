@@ -75,3 +75,16 @@ def test_an_unused_speaker_changes_nothing_in_a_split():
     low, high = significance.bootstrap(confusions)
     mean = metrics.scores(confusions.sum(axis=1))["macro_f1"].mean()
     assert low < mean < high
+
+
+def test_splits_of_one_speaker_each_are_a_bootstrap_over_speakers():
+    """Leave one speaker out: the interval is that of a mean over speakers."""
+    right = np.random.default_rng(0).binomial(10, 0.6, 40)
+    confusions = np.zeros((40, 40, 2, 2), np.int64)
+    who = np.arange(40)
+    confusions[who, who, 0, 0], confusions[who, who, 0, 1] = right, 10 - right
+    low, high = significance.bootstrap(confusions, metric="micro_f1", resamples=4000)
+    reference = stats.bootstrap(
+        (right / 10,), np.mean, n_resamples=4000, method="percentile", random_state=1
+    ).confidence_interval
+    assert (low, high) == pytest.approx(tuple(reference), abs=0.01)

@@ -141,3 +141,14 @@ def test_real_speech_is_voiced_at_a_pitch_window_of_60_ms(shared_data):
     }
     assert voiced[0.060] > 0.15
     assert voiced[0.060] > 2 * voiced[0.032]
+
+
+@pytest.mark.parametrize("pitch_window", [-1.0, 0.0, 0.01, 60.0, float("nan")])
+def test_a_pitch_window_in_other_units_is_refused(pitch_window):
+    with pytest.raises(ValueError, match=r"is not within 0\.032 to 1\.0 s"):
+        llds.extract(voice(), pitch_window)
+
+
+@pytest.mark.parametrize("pitch_window", llds.PITCH_WINDOWS)
+def test_the_widest_and_narrowest_pitch_window_work(pitch_window):
+    assert llds.extract(voice(), pitch_window).shape == (124, 130)

@@ -79,7 +79,8 @@ def test_own_classes_fine_tune_a_frozen_encoder_and_predict_as_tested(tuned, emb
 
 def test_the_seeds_of_a_split_are_averaged_as_tested(tuned, folder):
     recognizer, clips, tested, _ = tuned("llds", "utterance", 2)
-    assert recognizer.members == ("0", "0#1")
+    assert recognizer.members == ("0",)
+    assert recognizer.ensemble.names == ("0", "0#1")
     for members in (None, "0"):
         found = recognizer.predict_all(clips, members=members)
         np.testing.assert_allclose([*map(values, found)], tested, atol=1e-5)

@@ -13,7 +13,7 @@ from sklearn import metrics as sklearn_metrics
 
 import sersl_jax
 from sersl_jax import compare
-from sersl_jax.datasets import preparation
+from sersl_jax.datasets import identity, preparation
 from sersl_jax.datasets.dataset import read_dataset
 from sersl_jax.evaluation import baselines
 from sersl_jax.evaluation.metrics import METRICS
@@ -72,7 +72,8 @@ def here(tmp_path_factory) -> Path:
     run = write_run(root / "run", chosen, MEMBERS)
     (file,) = run.glob("finetune/0-1/*/info/metadata")
     info = json.loads(file.read_text())
-    info["dataset"]["name"] = "speech/folder"
+    prepared = identity.read_metadata(root / "data" / "speech" / "folder" / "1.0.0")
+    info["dataset"] |= {"name": "speech/folder", "fingerprint": prepared["fingerprint"]}
     orders = (people, people[::-1])
     info["speakers"] = [{"train": list(p[:3]), "validation": [p[3]]} for p in orders]
     write_info(file, **info)
@@ -370,9 +371,8 @@ def test_few_inputs_are_in_memory_at_a_time(there, monkeypatch):
 
 def test_runs_on_corpora_make_a_table(here, there, tmp_path, capsys):
     other = trained_run().parent / "tiny"
-    data = str(tmp_path / "data")
-    shutil.copytree(Path(there.data_dir) / "speech", tmp_path / "data" / "speech")
-    targets = [replace(there, data_dir=data), replace(there, dataset="speech/savee", data_dir=data)]
+    own = replace(there, data_dir=str(here / "data"))
+    targets = [own, replace(own, dataset="speech/savee")]
     assert matrix.run([str(other), str(here / "run")], targets, str(tmp_path)) == 1
     said = capsys.readouterr()
     assert "no prepared dataset speech/savee" in said.err
@@ -386,7 +386,9 @@ def test_runs_on_corpora_make_a_table(here, there, tmp_path, capsys):
     assert row["uar"] == pytest.approx(saved["mean"]["uar"], abs=1e-6)
     assert "| tiny (speech/made_up) | " in (tmp_path / "matrix.md").read_text()
     assert (tmp_path / "matrix.html").read_text().count('class="hit') == 1
-    mapped = [replace(target, renamed={"cross": "anger", "wry": "joy"}) for target in targets]
+    of_another = matrix._cell("run", model_of(here / "run"), there, tmp_path / "another")
+    assert not of_another.own  # though it has the same name
+    mapped = [replace(there, renamed={"cross": "anger", "wry": "joy"}), targets[1]]
     with pytest.raises(ValueError, match="--map names wry, which no test has on both sides"):
         matrix.run([str(other), str(here / "run")], mapped, str(tmp_path / "mapped"))
     with pytest.raises(ValueError, match="--out=DIR is missing"):

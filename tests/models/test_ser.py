@@ -10,7 +10,7 @@ import pytest
 from sersl_jax import methods
 from sersl_jax.config import create
 from sersl_jax.models.build import create_network
-from sersl_jax.models.ser import AttentionPool
+from sersl_jax.models.ser import AttentionPool, last_pool
 from sersl_jax.tasks import Task
 from sersl_jax.training.objectives import Multitask
 from tests.models import golden_weights
@@ -194,3 +194,10 @@ def test_bfloat16_stays_near_float32(params):
 def test_a_misspelt_choice_is_named(field):
     with pytest.raises(ValueError, match=f"config.model.{field}='sideways'"):
         network(**{field: "sideways"})
+
+
+def test_the_last_frame_may_follow_frames_that_are_left_out():
+    mask = jnp.array([[False, True, False, True, True, False], [False] * 6])
+    x = jnp.arange(12.0).reshape(2, 6, 1)
+    assert last_pool(x, mask)[0, 0] == 4
+    assert jnp.isfinite(last_pool(x, mask)).all()

@@ -34,6 +34,13 @@ def test_counts_agree_with_the_dataset(pretext, card):
     )
 
 
+@pytest.mark.parametrize("scores", [(-30, -20, -25), (-30, -20, 5), (0, 0, 0), (1, 2, 90)])
+def test_every_score_is_in_the_histogram(scores):
+    found = summary._histogram([{"scores": {"mine": score}} for score in scores], "mine")
+    assert sum(found["counts"]) == 3
+    assert found["edges"][0] == min(0, *scores)
+
+
 def test_the_page_shows_every_part_and_needs_nothing_else(pretext):
     text = page.write(Path(pretext.data_path)).read_text()
     for title in ("Class balance", "Scores and thresholds", "Landmark regions", "Action units",

@@ -5,18 +5,21 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
+import pandas as pd
 import pytest
 
 from configs import wav2vec2
 from sersl_jax.config import create
 from sersl_jax.evaluation import comparable, comparison
+from sersl_jax.evaluation import runs as finished
 from sersl_jax.reports import comparison as comparison_page
-from sersl_jax.reports import html, run, run_curves
+from sersl_jax.reports import html, run, run_clips, run_curves
 from sersl_jax.training import objectives_wav2vec2
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -142,6 +145,30 @@ def test_the_report_says_all_that_issue_5_asks_for(pages):
         "57.0 in the paper",
     ):
         assert said in text, said
+
+
+def test_groups_are_scored_on_the_classes_they_have(runs):
+    read = finished.read(runs["ssl1"])
+    said = read.predictions.assign(prediction=read.predictions["label"], own_label="x")
+    two = said[said["label"].isin(["anger", "fear"])].assign(part="some")
+    table = pd.concat([said.assign(part="all"), two])
+    page = run_clips.speakers(replace(read, predictions=table))
+    assert page.count("part: some") == 1
+    assert ">66.7<" not in page
+    assert ">33.3<" not in page
+    assert "own_label" not in page
+
+
+def test_a_speaker_of_unknown_sex_is_shown(runs):
+    read = finished.read(runs["ssl1"])
+    some = read.predictions["speaker_id"] == read.speakers[0]
+    table = read.predictions.assign(sex=read.predictions["sex"].mask(some))
+    assert "unknown" in run_clips.speakers(replace(read, predictions=table))
+
+
+def test_a_table_of_predictions_is_no_run(runs):
+    with pytest.raises(ValueError, match=r"predictions.csv is a file: name the directory"):
+        run.write(runs["ssl1"] / "predictions.csv")
 
 
 def test_predictions_and_results_are_enough(runs, tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sersl_jax.config import create
+from sersl_jax.datasets.dataset import join
 from sersl_jax.evaluation.label_rule import VOTES
 from sersl_jax.tasks import Attribute, Task
 from sersl_jax.training import loop
@@ -159,6 +160,29 @@ def test_joined_datasets_share_the_scale():
     old = replace(clips, name="speech/iemocap", metadata={"options": {}})
     task = create_targets(old, stage(tasks={"arousal": 1.0})).tasks[0]
     assert task == Attribute("arousal", 1.0, 5.0)  # the corpus's, where the dataset has none
+
+
+@pytest.mark.parametrize(
+    ("change", "differing"),
+    [
+        ({"pitch_window": 0.032}, "pitch_window"),
+        ({"face_backend": "mediapipe", "match": "all"}, "face_backend, match"),
+        ({"features": ["llds", "waveform"]}, ""),
+    ],
+)
+def test_datasets_that_were_made_otherwise_are_not_joined(change, differing):
+    options = {"features": ["llds"], "pitch_window": 0.06, "face_backend": "openface"}
+    options |= {"match": "any", "classes": None}
+    one = corpus(metadata={"measure_version": 2, "options": options})
+    other = replace(one, name="other", metadata={"measure_version": 2, "options": options | change})
+    if not differing:
+        assert join([one, other]).name == f"{one.name},other"
+        return
+    with pytest.raises(ValueError, match=f"differ in {differing}: prepare them with the same"):
+        join([one, other])
+    older = replace(one, metadata={"measure_version": 1, "options": options})
+    with pytest.raises(ValueError, match="differ in measure_version"):
+        join([one, older])
 
 
 def test_a_network_overfits_32_clips_in_two_attributes(tmp_path):
