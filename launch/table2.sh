@@ -17,13 +17,14 @@ python=${PYTHON:-python}
 splits=${SPLITS:-$([[ ${SETTING:-} == paper ]] && echo 20 || echo 2)}
 if [[ $* == *num_splits* ]]; then echo "give SPLITS=N, not num_splits" >&2 && exit 2; fi
 
-# results.json holds a hash for each split that is done
+# results.json holds a hash for each split that is done. The last number is always asked for: `main`
+# returns at once where all is done, and refuses other settings.
 has() { [[ $(grep -cs '"hash"' "$1/results.json") -ge $2 ]]; }
 
 for ((n = 0; n < splits; )); do
   n=$((n + ${BY:-1} < splits ? n + ${BY:-1} : splits))
   for row in supervised wav2vec2 ssl1; do
-    has "$runs/$row" $n || "$python" -m sersl_jax.main --config="$configs/$row.py${SETTING:+:$SETTING}" \
+    { ((n < splits)) && has "$runs/$row" $n; } || "$python" -m sersl_jax.main --config="$configs/$row.py${SETTING:+:$SETTING}" \
       --workdir="$runs/$row" "$@" --config.finetune.num_splits=$n
   done
 done

@@ -17,12 +17,13 @@ python=${PYTHON:-python}
 splits=${SPLITS:-$([[ ${SETTING:-} == paper ]] && echo 20 || echo 2)}
 if [[ $* == *num_splits* ]]; then echo "give SPLITS=N, not num_splits" >&2 && exit 2; fi
 
-# results.json holds a hash for each split that is done; ssl5 is the last of the five
+# results.json holds a hash for each split that is done; ssl5 is the last of the five. The last number
+# is always asked for: `main` returns at once where all is done, and refuses other settings.
 has() { [[ $(grep -cs '"hash"' "$runs/ssl5/results.json") -ge $1 ]]; }
 
 for ((n = 0; n < splits; )); do
   n=$((n + ${BY:-1} < splits ? n + ${BY:-1} : splits))
-  has $n || "$python" -m sersl_jax.main --config="$configs/table3.py${SETTING:+:$SETTING}" \
+  { ((n < splits)) && has $n; } || "$python" -m sersl_jax.main --config="$configs/table3.py${SETTING:+:$SETTING}" \
     --workdir="$runs" "$@" --config.finetune.num_splits=$n
 done
 "$python" -m sersl_jax.compare --ours=ssl1 --out="$runs" "$runs"/ssl{1,2,3,4,5}

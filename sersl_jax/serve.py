@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +148,8 @@ def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Bloc
                     label="Recording", sources=["upload", "microphone"], type="filepath",
                     buttons=["download"],
                 )  # fmt: skip
+                move = sound.async_move_resource_to_block_cache
+                sound.async_move_resource_to_block_cache = _refusing_addresses(move)
                 button = gradio.Button("Recognise", variant="primary")
                 gradio.Examples(
                     [[str(path)] for path in examples.values()], sound, label="Examples",
@@ -161,6 +163,17 @@ def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Bloc
         outputs = [label, notes, plot, table]
         button.click(analyse, sound, outputs, concurrency_limit=1, api_name="recognise")
     return page
+
+
+def _refusing_addresses(move: Callable) -> Callable:
+    """Gradio would fetch what lies at a web address that is given in an upload's place."""
+
+    async def moved(path: str | Path | None) -> str | None:
+        if "://" in str(path):
+            raise ValueError("an address is no upload")
+        return await move(path)
+
+    return moved
 
 
 @dataclass(frozen=True)

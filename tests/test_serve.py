@@ -135,17 +135,21 @@ def test_uploads_are_limited_and_other_files_out_of_reach(url, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text("secret")
     dots = "%2e%2e%2f" * 4
-    for path in (str(secret), "/etc/passwd", f"{stored}/../../../../etc/passwd",
+    for path in (str(secret), str(good), "/etc/passwd", f"{stored}/../../../../etc/passwd",
                  f"{stored}/{dots}etc/passwd", f"{Path(stored).parent}/..{secret}"):  # fmt: skip
         assert "event: error" in call(url, path)
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (403, 404)
 
 
-def test_what_is_not_an_upload_is_refused(url, tmp_path):
-    """Addresses of the server's own network, and names that would leave the folder of uploads."""
-    for path in ("http://127.0.0.1:22/", "file:///etc/passwd", "http://169.254.169.254/x.wav"):
+def test_what_is_not_an_upload_is_refused(url, tmp_path, monkeypatch):
+    """Addresses, which are never asked, and names that would leave the folder of uploads."""
+    asked = []
+    get = "gradio.processing_utils.async_ssrf_protected_get"
+    monkeypatch.setattr(get, lambda url, *_, **__: asked.append(url))
+    for path in ("http://127.0.0.1:22/", "file:///etc/passwd", "https://example.com/x.wav"):
         assert "event: error" in call(url, path)
         assert httpx.get(f"{url}gradio_api/file={path}").status_code in (400, 403, 404)
+    assert not asked
     sound = write_wav(tmp_path / "a.wav", babble(1.0)).read_bytes()
     for name in ("../../a.wav", "/etc/a.wav", "..\\..\\a.wav"):
         sent = httpx.post(f"{url}gradio_api/upload", files={"files": (name, sound)})

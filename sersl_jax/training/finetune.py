@@ -132,11 +132,14 @@ class Recognition:
         training = self._training(group.splits)
         if start is not None:
             fresh = fresh_params(training, self.config)
-            first = self.splits.index(group.splits[0]) * self.config.finetune.seeds
-            numbers = range(first, first + len(training.names))
+            numbers = [
+                self.splits.index(split)
+                for split in group.splits
+                for _ in range(self.config.finetune.seeds)
+            ]
             training = replace(training, initial=start.with_fresh_heads(fresh, numbers))
         trainer, best = fit(training, self.config, group.directory, self.directory, program)
-        with memory_advice(training, self.config):
+        with memory_advice(training, self.config, group.directory):
             predictions, temperatures = testing.test(trainer, best.params, self.clips, group.splits)
         if jax.process_index() == 0:
             group.write(predictions, temperatures)

@@ -59,8 +59,8 @@ class Start:
     def with_fresh_heads(self, fresh: Any, numbers: Sequence[int]) -> Any:
         """`fresh` parameters [members ...] with all but the heads from here; says what was loaded.
 
-        `numbers` are the members' among all splits: split k starts from member k modulo how many
-        there are here. Raises ValueError where they don't fit.
+        `numbers` are the members' splits: split k starts from member k modulo how many there are
+        here. Raises ValueError where they don't fit.
         """
         count = len(jax.tree.leaves(self.params)[0])
         members = [

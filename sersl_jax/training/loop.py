@@ -20,7 +20,7 @@ from sersl_jax import sharding
 from sersl_jax.config import Config
 from sersl_jax.training import profiler
 from sersl_jax.training.best import Best
-from sersl_jax.training.checkpoint import Checkpoints
+from sersl_jax.training.checkpoint import Checkpoints, is_saved
 from sersl_jax.training.metric_writer import MetricWriter
 from sersl_jax.training.optimizer import create_schedule
 from sersl_jax.training.preemption import EXIT_CODE, Termination
@@ -45,7 +45,7 @@ def fit(
     not finite. SIGTERM saves and exits with 143.
     """
     sharding.wait_for_all()
-    with memory_advice(training, config):
+    with memory_advice(training, config, directory):
         trainer = create_trainer(training, config, program)
         loop = _Loop(trainer, Checkpoints(directory), workdir)
         try:
@@ -59,20 +59,25 @@ def fit(
 
 
 @contextmanager
-def memory_advice(training: Training, config: Config) -> Iterator[None]:
-    """Where a device runs out of memory, raises `MemoryError` that says what to lower."""
+def memory_advice(training: Training, config: Config, directory: Path) -> Iterator[None]:
+    """Where a device runs out of memory, raises `MemoryError` that says what to lower.
+
+    Splits that have saved to `directory` together stay together.
+    """
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         stage, members = training.stage, len(training.names)
-        fewer = "config.finetune.parallel_members=1 or " if stage == "finetune" else ""
+        fewer = "config.finetune.parallel_members=1" if stage == "finetune" and members > 1 else ""
+        if fewer and is_saved(directory):
+            fewer += f" (once {directory} is deleted)"
         raise MemoryError(
             f"out of memory with {members} member(s) of batch_size "
-            f"{training.stage_of(config).batch_size}: give the same command with {fewer}"
-            "config.data.residency=stream; or, in another --workdir, a lower "
-            f"config.{stage}.batch_size or config.dtype=bfloat16"
+            f"{training.stage_of(config).batch_size}: give the same command with "
+            f"config.data.residency=stream{fewer and ' or '}{fewer}; or, in another --workdir, a "
+            f"lower config.{stage}.batch_size or config.dtype=bfloat16"
         ) from error
 
 
@@ -168,6 +173,8 @@ class _Loop:
         """Saves every `checkpoint_seconds`, at the end and on SIGTERM (which then exits)."""
         terminated = sharding.any_process(self.termination.requested)
         late = time.monotonic() - self.saved > self.trainer.config.checkpoint_seconds
+        if terminated:
+            self.termination.acknowledge()
         finished = self.finished
         if terminated or finished or sharding.any_process(late):
             # Orbax skips a number that it has; an epoch's last step and its end are two.

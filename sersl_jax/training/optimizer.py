@@ -51,8 +51,10 @@ def create_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
 
 
 def _matrices(params: Any) -> Any:
-    """Which parameters decay: not biases, scales and statistics."""
-    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+    """Which parameters decay: not biases, scales and statistics, which layers may stack."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: _name(path).split("/")[-1] in ("kernel", "codebook"), params
+    )
 
 
 def create_plateau(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:

@@ -13,14 +13,14 @@ class Termination:
     """Notes SIGTERM; the training loop looks between dispatches, saves and exits.
 
     Python handles signals between its own instructions only, and XLA may compile for half a minute
-    in one of them. So if the loop has not exited after `PATIENCE`, a thread ends the process; what
+    in one of them. So if the loop has not looked after `PATIENCE`, a thread ends the process; what
     came after the latest checkpoint is then trained again.
     """
 
     def __init__(self):
         """Installs the handler of SIGTERM (main thread only)."""
         self.requested = False
-        self._closed = threading.Event()
+        self._seen = threading.Event()
         self._receiver, self._sender = socket.socketpair()
         self._sender.setblocking(False)
         self._wakeup = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
@@ -32,13 +32,17 @@ class Termination:
 
     def _watch(self) -> None:
         while signals := self._receiver.recv(1):
-            if signals[0] == signal.SIGTERM and not self._closed.wait(PATIENCE):
+            if signals[0] == signal.SIGTERM and not self._seen.wait(PATIENCE):
                 os._exit(EXIT_CODE)
+
+    def acknowledge(self) -> None:
+        """The loop has looked, and takes the time that a last save needs."""
+        self._seen.set()
 
     def close(self) -> None:
         """Restores the previous handler of SIGTERM."""
-        if not self._closed.is_set():
-            self._closed.set()
+        self._seen.set()
+        if self._sender.fileno() >= 0:
             signal.set_wakeup_fd(self._wakeup)
             signal.signal(signal.SIGTERM, self._handler)
             self._sender.close()

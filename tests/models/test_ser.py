@@ -186,7 +186,9 @@ def test_bfloat16_stays_near_float32(params):
     x, lengths, _ = golden_weights.batch("padded_160")
     full = jax.jit(small().apply)({"params": params}, x, lengths, None)
     half = jax.jit(small(dtype="bfloat16").apply)({"params": params}, x, lengths, None)
-    chex.assert_trees_all_close(full, half, atol=0.05)
+    chex.assert_trees_all_close(full, half, atol=2e-3)  # 0.2 is the largest logit
+    gaps = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), full, half)
+    assert min(jax.tree.leaves(gaps)) > 1e-6  # products are of bfloat16
     assert {leaf.dtype for leaf in jax.tree.leaves(half)} == {jnp.dtype("float32")}
 
 

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,10 +25,10 @@ from tests.training.process import finish
 VOLATILE = ("time", "examples_per_second")
 
 
-def fit(directory: Path, training, program=None, method="supervised", **changes):
+def fit(directory: Path, training, program=None, method="supervised", epochs=2, **changes):
     config = made_up.config(method)
     config.data.update(changes)
-    config.finetune.epochs = 2
+    config.finetune.epochs = epochs
     directory.mkdir(exist_ok=True)
     return loop.fit(training, create(config), directory / "members", directory, program)
 
@@ -185,26 +186,69 @@ def test_a_training_killed_anywhere_ends_with_the_same_bits(straight, tmp_path, 
 
 def kill_and_compare(straight: Path, tmp_path: Path, *arguments: str) -> None:
     luck = random.Random(arguments[0])
-    for _ in range(2):
+    for number in (0, 6):  # in the first epoch, and in a later one
         process = start(tmp_path, *arguments)
-        wait_for_checkpoint(tmp_path, process)
-        time.sleep(luck.uniform(0.0, 0.7))
+        wait_for_checkpoint(tmp_path, process, number)
+        time.sleep(luck.uniform(0.0, 0.2))
         process.kill()
         process.join()
+        assert process.exitcode == -signal.SIGKILL
     finish(start(tmp_path, *arguments))
     same(straight, tmp_path)
 
 
-def test_sigterm_saves_and_exits_with_143(straight, tmp_path):
-    process = start(tmp_path, "--members=3", "--save")
-    wait_for_checkpoint(tmp_path, process)
+def test_sigterm_saves_and_exits_with_143(together, tmp_path):
+    trainer, _ = together
+    fit(tmp_path / "straight", trainer.training, trainer.program, epochs=12)
+    arguments = (tmp_path / "stopped", "--members=3", "--epochs=12")
+    process = start(*arguments)
+    metrics = tmp_path / "stopped" / "metrics.jsonl"
+    wait_for(lambda: metrics.exists() and metrics.stat().st_size, process)
+    assert not checkpoint.is_saved(tmp_path / "stopped" / "members")
     process.terminate()
-    began = time.monotonic()
     process.join(timeout=60)
-    assert process.exitcode in (preemption.EXIT_CODE, 0)
-    assert time.monotonic() - began < 10
-    finish(start(tmp_path, "--members=3"))
-    same(straight, tmp_path)
+    assert process.exitcode == preemption.EXIT_CODE
+    epoch, _ = checkpoint.read_model(tmp_path / "stopped" / "members").info["position"]
+    assert 1 <= epoch < 12
+    finish(start(*arguments))
+    same(tmp_path / "straight", tmp_path / "stopped")
+
+
+def test_a_last_save_may_take_its_time(together, tmp_path, monkeypatch):
+    """What ends a process that does not look at SIGTERM waits no longer once it has looked."""
+    order, save = [], checkpoint.Checkpoints.save
+
+    class Told:
+        requested = True
+
+        def acknowledge(self):
+            order.append("acknowledge")
+
+        def close(self):
+            order.append("close")
+
+    def noted(*arguments):
+        order.append("save")
+        save(*arguments)
+
+    monkeypatch.setattr(loop, "Termination", Told)
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", noted)
+    with pytest.raises(SystemExit, match="143"):
+        fit(tmp_path / "run", together[0].training, together[0].program)
+    assert order[:3] == ["acknowledge", "save", "close"]
+    program = """
+import signal, time
+from sersl_jax.training import preemption
+preemption.PATIENCE = 0.2
+termination = preemption.Termination()
+signal.raise_signal(signal.SIGTERM)
+termination.acknowledge()
+time.sleep(0.6)
+termination.close()
+print(termination.requested)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("True\n", 0)
 
 
 def test_sigterm_ends_a_process_that_python_cannot_interrupt():
@@ -246,15 +290,29 @@ def test_out_of_memory_says_what_to_lower(tmp_path, monkeypatch, when):
     made = create_trainer(training, create(made_up.config())).program
     monkeypatch.setattr(loop, "create_trainer", lambda training, config, _: create_trainer(
         training, config, replace(made, **{when: full})))  # fmt: skip
-    with pytest.raises(MemoryError, match=r"2 member\(s\).*config.finetune.parallel_members=1"):
+    with pytest.raises(MemoryError, match=r"2 member\(s\).*config.finetune.parallel_members=1;"):
         fit(tmp_path, training)
+    saved = tmp_path / "members" / "5" / "model"
+    saved.mkdir(parents=True)  # what has saved together stays together
+    with (
+        pytest.raises(MemoryError, match=r"residency=stream .* \(once .*members is deleted\)"),
+        loop.memory_advice(training, create(made_up.config()), tmp_path / "members"),
+    ):
+        full()
 
 
-def wait_for_checkpoint(directory: Path, process: BaseProcess) -> None:
+def wait_for_checkpoint(directory: Path, process: BaseProcess, above: int) -> None:
+    """Until there is one of a larger number than `above`."""
+    found = (directory / "members").glob
+    wait_for(lambda: any(p.name.isdigit() and int(p.name) > above for p in found("*")), process)
+
+
+def wait_for(condition: Callable[[], bool], process: BaseProcess) -> None:
     limit = time.monotonic() + 240
-    while not any((directory / "members").glob("[0-9]*")) and process.exitcode is None:
-        assert time.monotonic() < limit, "no checkpoint was written"
-        time.sleep(0.05)
+    while not condition():
+        assert process.exitcode is None, "it has ended"
+        assert time.monotonic() < limit, "it takes too long"
+        time.sleep(0.02)
 
 
 def same(one: Path, other: Path) -> None:
