@@ -21,6 +21,7 @@ def run(
 
     Errors that a user can mend (`ValueError`, `OSError`, `MemoryError`) end the command with one
     line on stderr and exit code 2, and so does a full disk. `--verbosity=1` shows the traceback.
+    Ctrl-C ends it with exit code 130.
     """
 
     def guarded(argv: Sequence[str]) -> None:
@@ -28,6 +29,9 @@ def run(
             code = main(argv)
             sys.stdout.flush()
             sys.exit(code)
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
         except BrokenPipeError:  # `| head` has seen enough; what is left to flush goes nowhere
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)

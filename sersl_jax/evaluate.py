@@ -31,9 +31,11 @@ def define_flags() -> None:
 def main(argv: Sequence[str]) -> int:
     """Tests what the command line names; returns the exit code."""
     chosen = flags.FLAGS
-    checkpoints, names = [*chosen.checkpoint], [*chosen.dataset]
+    checkpoints, names = [*chosen.checkpoint] or ["default"], [*chosen.dataset]
     for other in argv[1:]:  # --checkpoint a b --dataset c d
         (names if other.startswith("speech/") else checkpoints).append(other)
+    if not names:
+        raise ValueError("--dataset is empty: name the corpora, such as speech/emodb")
     if len({*checkpoints}) < len(checkpoints) or len({*names}) < len(names):
         raise ValueError("a run or a dataset is named twice")
     if chosen.source and len(chosen.source) != len(names):

@@ -67,11 +67,14 @@ def read_table(path: Path, **options: Any) -> "pandas.DataFrame":
     if len(head) == _LONGEST_LINE and not any(end in head for end in (b"\n", b"\r")):
         raise ValueError(f"{path} is no CSV: its first line is longer than 1 MB")
     try:
-        return pandas.read_csv(path, **options)
+        table = pandas.read_csv(path, **options)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not in UTF-8, save it so: {error}") from None
     except (pandas.errors.EmptyDataError, pandas.errors.ParserError) as error:
         raise ValueError(f"{path} is no CSV: {error}") from None
+    if not isinstance(table.index, pandas.RangeIndex):  # pandas takes the first cells as names
+        raise ValueError(f"{path}: its rows have more cells than its first line")
+    return table
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def define_flags() -> None:
     flags.DEFINE_float("hop", 0.5, "From window to window, in s.")
     flags.DEFINE_enum("format", "table", ["table", "json", "csv"], "Of what is printed.")
     flags.DEFINE_string("embeddings", None, "Also writes the representations: X.npz.")
-    flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.")
+    flags.DEFINE_float("abstain", 0.0, "No label where its probability is below this.", 0.0, 1.0)
     sources = ["folder", "file"]
     flags.DEFINE_enum("speaker_from", None, sources, "What holds one speaker's clips [unknown].")
 
@@ -71,6 +71,8 @@ def main(argv: Sequence[str]) -> int:
 
 def run(arguments: Sequence[str], options: Options) -> int:
     """Loads the run, predicts every file, prints; returns the exit code."""
+    if options.embeddings and not Path(options.embeddings).absolute().parent.is_dir():
+        raise ValueError(f"--embeddings={options.embeddings}: there is no such folder")
     files = list(expand(arguments))
     recognizer = _load(options.checkpoint)
     if not options.checkpoint:

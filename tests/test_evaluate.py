@@ -22,6 +22,12 @@ def test_the_model_in_the_package_is_refused_on_what_it_learnt(tmp_path):
     }
 
 
+def test_an_empty_dataset_is_told(tmp_path):
+    done = evaluate("--dataset=", f"--data_dir={tmp_path}")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--dataset is empty" in done.stderr
+
+
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path):
     wrong = {
         "--map=calm": "error: --map=calm should name each class once, as theirs=ours",

@@ -102,6 +102,15 @@ def test_a_folder_of_something_else_or_another_version_is_told(tmp_path):
         sersl_jax.load(folder)
 
 
+def test_other_peoples_files_are_not_replaced(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds a README.md of something else"):
+        export.run(str(trained_run()), "safetensors", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+    export.run(str(trained_run()), "safetensors", tmp_path / "out")
+    export.run(str(trained_run()), "safetensors", tmp_path / "out")  # its own
+
+
 def test_formats_that_are_left_out_say_why(tmp_path):
     with pytest.raises(ValueError, match="onnx is left out: no maintained converter"):
         run(tmp_path, format="onnx")

@@ -167,6 +167,30 @@ def test_data_may_move_before_a_run_is_gone_on_with(run, data_dir, tmp_path):
     assert scored(again) == scored(run)
 
 
+def test_another_corpus_is_not_added_to_a_run(run, data_dir, tmp_path):
+    """Neither printed as if it were its own, nor trained beside it."""
+    again = shutil.copytree(run, tmp_path / "again")
+    config = shrink(ssl1.get_config(), data_dir)
+    config.data.data_dir = str(tmp_path / "data")
+    other = synthetic.write_speech(tmp_path / "other", num_speakers=6, clips_per_speaker=12)
+    config.finetune.source = str(other)
+    for number in (config.finetune.num_splits, config.finetune.num_splits + 1):
+        config.finetune.num_splits = number
+        with pytest.raises(ValueError, match=r"again holds results of another corpus \(split 0"):
+            experiment.run(create(config), again)
+
+
+def test_one_class_is_nothing_to_learn(data_dir, tmp_path):
+    speech = shutil.copytree(data_dir / "speech", tmp_path / "speech")
+    table = pd.read_csv(speech / "labels.csv")
+    table.assign(label="joy").to_csv(speech / "labels.csv", index=False)
+    config = shrink(supervised.get_config(), data_dir)
+    config.data.data_dir, config.finetune.source = str(tmp_path / "data"), str(speech)
+    config.finetune.dataset = "speech/folder"
+    with pytest.raises(ValueError, match="dataset speech/folder has only the class joy"):
+        experiment.run(create(config), tmp_path / "run")
+
+
 def test_splits_may_be_asked_for_later(data_dir, tmp_path):
     config = shrink(supervised.get_config(), data_dir)
     config.finetune.update({"epochs": 1, "num_splits": 3})

@@ -86,3 +86,9 @@ def start_main(*arguments, cwd=REPOSITORY):
     return subprocess.run(
         whole, cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
+
+
+def test_ctrl_c_is_no_traceback():
+    code = "from sersl_jax import cli\ndef main(_): raise KeyboardInterrupt\ncli.run(main)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")

@@ -141,7 +141,9 @@ def _read(path: Path) -> pd.DataFrame | None:
     if not path.exists():
         return None
     table = files.read_table(path, dtype=str, skipinitialspace=True, keep_default_na=False)
-    table = table.fillna("")
+    cells = {str(name).strip(): table[name].fillna("").str.strip() for name in table}
+    table = pd.DataFrame(cells)
+    table = table.loc[(table != "").any(axis=1)].reset_index(drop=True)
     table.attrs["path"] = path
     if "clip" in table:
         table["clip"] = [_stem(clip) for clip in table["clip"]]

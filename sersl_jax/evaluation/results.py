@@ -131,6 +131,26 @@ def are_complete(workdir: str | Path, num_splits: int) -> bool:
     return found >= num_splits or (found == saved["num_splits"] and asked >= num_splits)
 
 
+def check_same_corpus(workdir: Path, splits: Sequence[Split], corpus: pd.DataFrame) -> None:
+    """Raises ValueError where results in `workdir` are of other speakers, clips or classes.
+
+    Splits are matched by their seeds; `corpus` is as in `write`.
+    """
+    path = workdir / "results.json"
+    saved = files.read_json(path) if path.exists() else {"splits": ()}
+    here = {str(split.seed): split for split in splits}
+    for entry in saved["splits"]:
+        split = here.get(str(entry["seed"]))
+        if split is None:
+            continue
+        counts = _count(split, saved["classes"], corpus)
+        if entry["hash"] != split.hash or entry.get("num_clips", counts) != counts:
+            raise ValueError(
+                f"{workdir} holds results of another corpus (split {split.seed} has other speakers "
+                "or numbers of clips there): take another --workdir"
+            )
+
+
 def class_names(predictions: pd.DataFrame, classes: Sequence[str] | None = None) -> list[str]:
     """Class names in order: as given, else the `p_<class>` columns, else those that occur."""
     if classes is not None:

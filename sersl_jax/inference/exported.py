@@ -26,8 +26,10 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     """Writes the model, config.json and the model card to the folder `out`.
 
     `dtype` is of the parameters in safetensors; they are read back as float32. The second network
-    of a gated ensemble goes to a folder in it, or (stablehlo) into the same function.
+    of a gated ensemble goes to a folder in it, or (stablehlo) into the same function. Raises
+    ValueError where `out` holds other files of these names.
     """
+    _check_free(out)
     out.mkdir(parents=True, exist_ok=True)
     if format == "safetensors" and isinstance(ensemble, Gated):  # first: it is of no use alone
         write(ensemble.other, format, out / out_of_domain.FOLDER, dtype)
@@ -38,6 +40,14 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     files.write_text(out / "config.json", config)
     files.write_text(out / "README.md", _card(ensemble, format))
     checksums.write(out, (FILES[format], "config.json"))
+
+
+def _check_free(out: Path) -> None:
+    config = out / "config.json"
+    ours = config.is_file() and files.read_json(config).get("model_type") == "sersl_jax"
+    found = [name for name in ("config.json", "README.md") if (out / name).exists()]
+    if found and not ours:
+        raise ValueError(f"{out} holds a {found[0]} of something else: take another --out")
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:

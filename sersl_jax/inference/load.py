@@ -11,10 +11,10 @@ from sersl_jax.training.export_folder import DEFAULT
 def load(path: str | Path | None = None) -> Recognizer:
     """A trained run's directory (`runs/ssl1`), or a folder that `sersl_jax.export` wrote.
 
-    Without a path, the model that comes with the package. Raises FileNotFoundError or ValueError,
-    naming the folder and what to do.
+    Without a path, or "default", the model that comes with the package. Raises FileNotFoundError or
+    ValueError, naming the folder and what to do.
     """
-    path = Path(path or DEFAULT)
+    path = DEFAULT if path in (None, "", "default") else Path(path)
     if export_folder.is_export(path):
         return Recognizer(exported.read_safetensors(path))
     from sersl_jax.inference import run_directory  # orbax takes a third of a second

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -114,18 +115,21 @@ class Recognizer:
     ) -> "Stream":
         """Live recognition: takes chunks of any size, gives a prediction every `hop` s."""
         resampler = None
+        if not 0 < sample_rate < np.inf:
+            raise ValueError(f"sample_rate={sample_rate} is no rate in Hz")
         if sample_rate != SAMPLE_RATE:
             resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1)
         ensemble, cutter = self.ensemble.select(members), Cutter(window, hop, growing=True)
         return Stream(ensemble, cutter, resampler, normaliser)
 
     def speaker_normaliser(
-        self, sources: Iterable[Source], sample_rate: int | None = None
+        self, sources: Source | Iterable[Source], sample_rate: int | None = None
     ) -> Normaliser:
-        """Mean and SD over all of one speaker's clips, for runs with the scope `speaker`.
+        """Mean and SD over all of one speaker's clips, or one, for runs with the scope `speaker`.
 
         What is no usable sound is left out; raises ValueError where nothing is left.
         """
+        clips = [sources] if isinstance(sources, str | Path | np.ndarray) else sources
 
         def measure(item: tuple[int, Piece | Exception]):
             try:
@@ -135,7 +139,7 @@ class Recognizer:
             return len(x), x.sum(axis=0), (x**2).sum(axis=0)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            pieces = _pieces(pool, sources, sample_rate, windows.cut_whole)
+            pieces = _pieces(pool, clips, sample_rate, windows.cut_whole)
             sums = [found for found in map_ahead(pool, measure, pieces, _CHUNK) if found]
         if not sums:
             raise ValueError("no usable sound of this speaker to normalise by")

@@ -50,9 +50,13 @@ def _groups(path: Path) -> list[Path]:
     found = [file.parent for file in path.glob("finetune/*-*/temperatures.json")]
     if found:
         return sorted(found, key=lambda group: int(group.name.split("-")[0]))
-    rows = sorted(str(inner.parent) for inner in path.glob("*/finetune"))
+    unfinished = f"{path} is not fine-tuned to its end yet: run its training again"
+    if (path / "finetune").is_dir():
+        raise ValueError(unfinished)
+    rows = sorted(str(inner.parent) for inner in path.glob("*/finetune") if inner.is_dir())
+    rows = [row for row in rows if Path(row).name != "events"]
     if rows:
         raise ValueError(f"{path} holds several runs: give one of {', '.join(rows)}")
-    if (path / "finetune").is_dir() or (path / "pretrain").is_dir():
-        raise ValueError(f"{path} is not fine-tuned to its end yet: run its training again")
+    if (path / "pretrain").is_dir():
+        raise ValueError(unfinished)
     raise ValueError(f"{path} holds no run; give a run's directory, such as runs/ssl1")

@@ -35,7 +35,7 @@ class Cutter:
     """Cuts sound that comes in chunks of any size into windows (s), as `segments.windows` does.
 
     With `growing` there are windows before the first full one; they hold all sound so far.
-    Raises ValueError for a window shorter than a frame, or a hop that isn't positive.
+    Raises ValueError for a window shorter than a frame, or a hop shorter than a sample.
     """
 
     window: float
@@ -49,8 +49,8 @@ class Cutter:
         """Converts seconds to samples, so that rounding moves no window."""
         if not (FRAME_SIZE <= self.window < np.inf and 1 <= self.hop * SAMPLE_RATE < np.inf):
             raise ValueError(
-                f"window={self.window} s must be at least {FRAME_SIZE} s, hop={self.hop} s positive"
-                ", both finite"
+                f"window={self.window} s must be at least {FRAME_SIZE} s, hop={self.hop} s at "
+                "least a sample (1/16000 s), both finite"
             )
         self._size, self._step = (round(s * SAMPLE_RATE) for s in (self.window, self.hop))
         self._end = self._size
@@ -139,7 +139,7 @@ def create_waveform(
 
     Raises ValueError: no sample rate, not one or two axes, empty (also at 16 kHz) or not finite.
     """
-    if not sample_rate or sample_rate <= 0:
+    if not sample_rate or not 0 < sample_rate < np.inf:
         raise ValueError("a waveform needs its sample_rate, in Hz")
     if samples.ndim not in (1, 2) or not samples.size:
         raise ValueError(f"a waveform is [samples] or [samples, channels], not {samples.shape}")

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Int
 
-from sersl_jax import files, sharding
+from sersl_jax import datasets, files, sharding
 from sersl_jax.config import Config
 from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
@@ -52,6 +52,8 @@ def finetune(
     many splits are asked for.
     """
     if results.are_complete(directory, config.finetune.num_splits):
+        if _has_other_data(config, directory):
+            open_recognition(config, directory)  # refuses another corpus
         if jax.process_index() == 0:
             report.refresh(directory)
         print(text.table(files.read_json(directory / "results.json")))
@@ -69,6 +71,15 @@ def finetune(
         if jax.process_index() == 0 and (not group.done or number == len(recognition.groups)):
             recognition.write(number, method, warnings, start_time)
     sharding.wait_for_all()  # the first one scores, maybe for longer than JAX waits at the end
+
+
+def _has_other_data(config: Config, directory: Path) -> bool:
+    """Whether there is a dataset elsewhere than where the results in `directory` have theirs."""
+    saved = files.read_json(directory / "results.json")["config"]
+    source, data_dir = config.finetune.source, config.data.data_dir
+    if (source, data_dir) == (saved["finetune"].get("source", ""), saved["data"]["data_dir"]):
+        return False
+    return bool(source or datasets.find(config.finetune.dataset, data_dir or None))
 
 
 @dataclass(frozen=True)
@@ -236,11 +247,17 @@ class Recognition:
 def open_recognition(config: Config, directory: Path) -> Recognition:
     """Opens the dataset and plans which splits are trained together.
 
-    Groups that were begun, maybe on another machine, stay as they are.
+    Groups that were begun, maybe on another machine, stay as they are. Raises ValueError where
+    results are there of other speakers or clips, and where there is nothing to tell apart.
     """
     stage = config.finetune
     targets = create_targets(open_dataset(config, stage), stage)
     dataset = targets.dataset
+    classes = dataset.label_names.get(EMOTION, ())
+    if EMOTION in stage.tasks and len(classes) < 2:
+        raise ValueError(
+            f"dataset {dataset.name} has only the class {', '.join(classes) or 'none'}"
+        )
     clips = testing.clip_table(dataset, targets.truth, targets.labelled)
     begun = testing.begun_groups(directory / "finetune", stage.num_splits)
     number = max([stage.num_splits, *(last + 1 for _, last in begun)])
@@ -248,5 +265,6 @@ def open_recognition(config: Config, directory: Path) -> Recognition:
     splits = protocol.create_splits(stage.protocol, speakers, number, config.seed, clips=clips)
     size = testing.splits_at_once(config, dataset)
     groups = testing.plan_groups(splits, begun, size, directory / "finetune")
+    results.check_same_corpus(directory, [s for g in groups for s in g.splits], clips)
     sharding.wait_for_all()  # all processes have seen the same groups done
     return Recognition(config, directory, dataset, clips, targets.tasks, targets.rule, groups)

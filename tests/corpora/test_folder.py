@@ -104,6 +104,8 @@ def test_an_empty_cell_is_an_unknown_speaker(tmp_path):
         ("clip,label,split\na,anger,1\n", "column split would be mistaken"),
         ("clip,label,p_anger\na,anger,0.5\n", "column p_anger would be mistaken"),
         ("clip,arousal\na,1\nb,2\nc,NA\n", "column arousal holds numbers and 'NA'"),
+        ("clip,arousal\na,3,5\n", "rows have more cells than its first line"),
+        ("clip,label,speaker_id\na,joy,ann,\n", "rows have more cells than its first line"),
     ],
 )
 def test_a_column_that_would_be_misread_is_refused(tmp_path, table, said):
@@ -111,3 +113,13 @@ def test_a_column_that_would_be_misread_is_refused(tmp_path, table, said):
     (tmp_path / "labels.csv").write_text(table)
     with pytest.raises(ValueError, match=said):
         folder.clips(tmp_path)
+
+
+def test_spaces_around_a_cell_and_empty_rows_mean_nothing(tmp_path):
+    create(tmp_path, "media/a.wav", "media/b.wav")
+    (tmp_path / "labels.csv").write_text("clip,label,speaker_id \na, joy ,ann\n,,\nb,joy,ann \n")
+    clips = folder.clips(tmp_path)
+    assert [(c.id, c.labels["emotion"], c.speaker_id) for c in clips] == [
+        ("a", "joy", "ann"),
+        ("b", "joy", "ann"),
+    ]

@@ -93,6 +93,7 @@ def test_waveforms_are_taken_as_other_programs_give_them(recognizer, tmp_path):
     ("samples", "sample_rate", "message"),
     [
         (np.zeros(8000), None, "needs its sample_rate"),
+        (np.zeros(8000), -16_000, "needs its sample_rate"),
         (np.zeros((2, 3, 4)), 16_000, "not \\(2, 3, 4\\)"),
         (np.zeros(0), 16_000, "not \\(0,\\)"),
         (np.zeros(2), 96_000, "2 samples at 96000 Hz are none"),
@@ -119,7 +120,7 @@ def test_timeline_predicts_each_window_as_a_clip(recognizer, tmp_path):
     cut = recognizer.predict(audio.read(path, 1.0, 3.0), 16_000)
     np.testing.assert_allclose(values(timeline[2]), values(cut), atol=1e-6)
     assert [(f.start, f.end) for f in recognizer.timeline(path, window=9.0)] == [(0.0, 4.2)]
-    with pytest.raises(ValueError, match=r"hop=0.0 s positive"):
+    with pytest.raises(ValueError, match=r"hop=0.0 s at least a sample"):
         recognizer.timeline(path, hop=0.0)
     with pytest.raises(ValueError, match=r"window=inf s"):
         recognizer.timeline(path, window=np.inf)
