@@ -4,6 +4,7 @@ Eight devices differed from one by up to 1.3e-5 in parameters, 1.2e-7 in losses 
 probabilities: XLA sums the parts of a batch in another order. Bounds are about eight times that.
 """
 
+import fcntl
 import os
 import shutil
 import socket
@@ -25,11 +26,17 @@ BOUNDS = {"parameters": 1e-4, "losses": 1e-6, "probabilities": 1e-6}
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory) -> Callable[..., dict[str, np.ndarray]]:
-    """`results(devices, "method/way")`; a process for each number of devices."""
-    folder = tmp_path_factory.mktemp("devices")
-    for devices, ways in WAYS.items():  # one after the other: each takes all cores
-        finish(start("tests.training.determinism", folder / f"{devices}.npz", *ways,
-                     XLA_FLAGS=_flags(devices)))  # fmt: skip
+    """`results(devices, "method/way")`; a process for each number of devices, once a session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "devices"
+    folder.mkdir(exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # pytest's workers wait for each other
+        for devices, ways in WAYS.items():  # one after the other: each takes all cores
+            file = folder / f"{devices}.npz"
+            if not file.exists():
+                program = ("tests.training.determinism", file, *ways)
+                finish(start(*program, XLA_FLAGS=_flags(devices)))
     files = {devices: np.load(folder / f"{devices}.npz") for devices in WAYS}
     wanted = (*BOUNDS, "compiled")
     return lambda devices, way: {what: files[devices][f"{way}/{what}"] for what in wanted}
