@@ -79,24 +79,24 @@ def prepare(
         "measure_version": options.MEASURE_VERSION,
         "fingerprint": identity.fingerprint(clips, with_faces=kind == "pretext"),
     }
-    if overwrite or not _serves(datasets.find(dataset, data_dir), dataset, chosen, stamp):
+    if overwrite or not _serves(dataset, data_dir, chosen, stamp):
         how = How(workers, strict, beam_runner, beam_options)
         with identity.locked(data_dir / kind / corpus):  # puts back what a kill left aside
-            existing = datasets.find(dataset, data_dir)
-            if overwrite or not _serves(existing, dataset, chosen, stamp):
-                with identity.replacing(existing):
+            if overwrite or not _serves(dataset, data_dir, chosen, stamp):
+                with identity.replacing(datasets.find(dataset, data_dir)):
                     _build(dataset, data_dir, clips, chosen, stamp, how)
     return datasets.load(dataset, data_dir)
 
 
 def _serves(
-    existing: Path | None, dataset: str, chosen: options.SpeechOptions, stamp: Mapping[str, Any]
+    dataset: str, data_dir: Path, chosen: options.SpeechOptions, stamp: Mapping[str, Any]
 ) -> bool:
     """Whether there is a dataset that will do; says so where it lacks a task.
 
     Its summary is written where a kill came before. Raises ValueError where it differs, unless it
     is the embedded one: that is made in seconds.
     """
+    existing = datasets.find(dataset, data_dir)
     if existing is None:
         return False
     missing = identity.missing_tasks(existing)

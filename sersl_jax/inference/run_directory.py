@@ -53,8 +53,8 @@ def _groups(path: Path) -> list[Path]:
     unfinished = f"{path} is not fine-tuned to its end yet: run its training again"
     if (path / "finetune").is_dir():
         raise ValueError(unfinished)
-    rows = sorted(str(inner.parent) for inner in path.glob("*/finetune") if inner.is_dir())
-    rows = [row for row in rows if Path(row).name != "events"]
+    inner = (folder.parent for folder in path.glob("*/finetune"))
+    rows = sorted(str(row) for row in inner if row.name != "events")
     if rows:
         raise ValueError(f"{path} holds several runs: give one of {', '.join(rows)}")
     if (path / "pretrain").is_dir():

@@ -73,7 +73,7 @@ def _estimates(comparison: Comparison) -> str:
         place = (scale * mean, scale * low, scale * high)
         rows.append(charts.Interval(run.title, *place, k % 8))
     name = _name(comparison)
-    picture = charts.intervals(rows, f"{name} of each run", name + ", %" * (scale == 100))
+    picture = charts.intervals(rows, f"{name} of each run", _with_unit(comparison, "%"))
     return html.figure(
         name, picture, "Mean over splits with the 95 % interval of a bootstrap over speakers."
     )
@@ -91,8 +91,7 @@ def _differences(comparison: Comparison) -> str:
         for contest in comparison.contests
     ]
     title = f"Gain of {comparison.ours.title}"
-    unit = _name(comparison) + ", points" * (scale == 100)
-    picture = charts.intervals(rows, title, unit, zero=True)
+    picture = charts.intervals(rows, title, _with_unit(comparison, "points"), zero=True)
     caption = "Mean difference on the same splits, 95 % over speakers; right of the line is better."
     return html.figure(title, picture, caption)
 
@@ -114,7 +113,7 @@ def _each_split(comparison: Comparison) -> str:
         dots,
         label=f"{name} on each split",
         x_label="split",
-        y_label=name + ", %" * (_scale(comparison) == 100),
+        y_label=_with_unit(comparison, "%"),
         percent=_scale(comparison) == 100,
         whole=True,
     )
@@ -134,6 +133,10 @@ def _recalls(runs: Sequence[Run]) -> str:
 
 def _name(comparison: Comparison) -> str:
     return tables.name_of(comparison.metric)
+
+
+def _with_unit(comparison: Comparison, unit: str) -> str:
+    return _name(comparison) + (f", {unit}" if _scale(comparison) == 100 else "")
 
 
 def _scale(comparison: Comparison) -> int:

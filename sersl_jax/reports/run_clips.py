@@ -45,8 +45,7 @@ def speakers(run: runs.Run) -> str:
     by_speaker = run.confusions(run.speakers).sum(axis=0)
     accuracy = metrics.accuracy(by_speaker)
     people = run.predictions.drop_duplicates("speaker_id").set_index("speaker_id")
-    if "sex" in people:
-        people = people.fillna({"sex": "unknown"})
+    people = people.fillna({"sex": "unknown"})  # where the column is
     sexes = sorted(set(people["sex"])) if "sex" in people else []
     dots = [
         charts.Dot(
