@@ -17,7 +17,7 @@ from sersl_jax.inference import windows
 from sersl_jax.inference.ensemble import Ensemble, Members
 from sersl_jax.inference.prediction import ALONE, Prediction, answer, merge
 from sersl_jax.inference.prefetch import chunks, map_ahead
-from sersl_jax.inference.windows import Cutter, Piece, Source, to_float
+from sersl_jax.inference.windows import Cutter, Piece, Source, to_mono
 from sersl_jax.training.normaliser import Normaliser, from_sums
 
 _CHUNK = 128  # pieces that are sorted by length and batched together
@@ -199,12 +199,13 @@ class Stream:
     normaliser: Normaliser | None = None
 
     def push(self, chunk: np.ndarray) -> list[Prediction]:
-        """Takes the next samples (mono); returns the predictions that they complete.
+        """Takes the next samples ([samples] or [samples, channels]); returns what they complete.
 
-        Each is of the last `window` s; before there are so many, of all sound so far (see `end -
-        start`). From the first full window on they equal `Recognizer.timeline`'s.
+        Each prediction is of the last `window` s; before there are so many, of all sound so far
+        (see `end - start`). From the first full window on they equal `Recognizer.timeline`'s. A
+        chunk of other axes or of samples that are not finite raises ValueError and leaves no trace.
         """
-        chunk = to_float(chunk)
+        chunk = to_mono(chunk)
         if self.resampler is not None:
             chunk = self.resampler.resample_chunk(chunk)
         pieces = self.cutter.push(chunk)

@@ -123,30 +123,31 @@ def cut_windows(
     yield from cutter.rest()
 
 
-def to_float(samples: Shaped[np.ndarray, "*_"]) -> Float[np.ndarray, "*_"]:
-    """Samples as float32; integers' whole range becomes -1 to 1 (unsigned: as in 8-bit wav)."""
+def to_mono(samples: Shaped[np.ndarray, "chunk *channels"]) -> Float[np.ndarray, " chunk"]:
+    """Mono float32 of samples as other programs give them.
+
+    Integers' whole range becomes -1 to 1 (unsigned: as in 8-bit wav). Raises ValueError: not one or
+    two axes, no channels, or not finite.
+    """
+    if samples.ndim not in (1, 2) or 0 in samples.shape[1:]:
+        raise ValueError(f"a waveform is [samples] or [samples, channels], not {samples.shape}")
     if samples.dtype.kind in "iu":
         limits = np.iinfo(samples.dtype)
         half = (float(limits.max) - float(limits.min) + 1) / 2
         samples = (samples - (float(limits.min) + half)) / half
-    return samples.astype(np.float32)
+    samples = samples.astype(np.float32)
+    if not np.isfinite(samples).all():
+        raise ValueError("the waveform holds samples that are not finite")
+    return samples if samples.ndim == 1 else samples.mean(axis=1)
 
 
 def create_waveform(
     samples: Shaped[np.ndarray, "original *channels"], sample_rate: int | None
 ) -> Waveform:
-    """Mono float32 at 16 kHz of samples as other programs give them.
-
-    Raises ValueError: no sample rate, not one or two axes, empty (also at 16 kHz) or not finite.
-    """
+    """`to_mono` at 16 kHz; raises ValueError as it does, without a sample rate, and where empty."""
     if not sample_rate or not 0 < sample_rate < np.inf:
         raise ValueError("a waveform needs its sample_rate, in Hz")
-    if samples.ndim not in (1, 2) or not samples.size:
-        raise ValueError(f"a waveform is [samples] or [samples, channels], not {samples.shape}")
-    samples = to_float(samples)
-    if not np.isfinite(samples).all():
-        raise ValueError("the waveform holds samples that are not finite")
-    mono = samples if samples.ndim == 1 else samples.mean(axis=1)
+    mono = to_mono(samples)
     waveform = soxr.resample(mono, sample_rate, SAMPLE_RATE)
     if not len(waveform):
         raise ValueError(f"{len(mono)} samples at {sample_rate} Hz are none at {SAMPLE_RATE} Hz")
