@@ -46,7 +46,6 @@ _BEST = {
         "batch_size": 16,
         "label_smoothing": 0.05,
         "ema_decay": 0.99,
-        "select": "macro_f1",
         "optimizer": {
             "learning_rate": 7e-4,
             "schedule": "cosine",

@@ -97,7 +97,7 @@ def test_an_epoch_is_chosen_by_a_metric_that_a_task_has(select, task):
 
 def test_class_weights_need_classes():
     config = changed("finetune.tasks", {"arousal": 1.0})
-    config["finetune"]["class_weights"] = "balanced"
+    config["finetune"].update({"class_weights": "balanced", "select": "loss"})
     with pytest.raises(ValueError, match="class_weights='balanced' needs 'emotion' among"):
         create(config)
 
@@ -224,7 +224,7 @@ def test_what_changes_no_results_may_change_from_start_to_start(field, tmp_path)
         ("pretrain.members", {"ssl1": {"energy": 1.0}}, r"\{'ssl1': .*\}"),
         ("pretrain.batch_size", 16, "32"),
         ("finetune.patience", 2, "0"),
-        ("finetune.select", "macro_f1", "loss"),
+        ("finetune.select", "loss", "macro_f1"),
         ("finetune.helpers", {"sex": 0.1}, r"\{\}"),
         ("finetune.seeds", 3, "1"),
         ("finetune.freeze", ("embed",), r"\(\)"),
@@ -260,7 +260,7 @@ def test_a_field_that_an_older_run_did_not_know_counts_as_its_default(tmp_path):
     path.write_text(json.dumps(stored))
     experiment.claim(tmp_path, create(ssl1.get_config()))
     path.write_text(json.dumps(stored))
-    with pytest.raises(ValueError, match=r"other finetune.select \(loss\)"):
+    with pytest.raises(ValueError, match=r"other finetune.select \(macro_f1\)"):
         experiment.claim(tmp_path, create(changed("finetune.select", "accuracy")))
 
 

@@ -21,7 +21,7 @@ def write(path, *tasks):
     """A run of these tasks beside a helper."""
     chosen = config()
     chosen.finetune.tasks = {task.name: 1.0 for task in tasks}
-    chosen.finetune.helpers = {"sex": 0.1}
+    chosen.finetune.update({"helpers": {"sex": 0.1}, "select": "loss"})
     return write_run(path, chosen, ("0", "1"), (*tasks, SEX))
 
 

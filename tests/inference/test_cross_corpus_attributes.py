@@ -45,7 +45,7 @@ def there(tmp_path_factory) -> Target:
 def run_of(tmp_path, *tasks, **changes):
     chosen = config()
     chosen.finetune.tasks = {task.name: 1.0 for task in tasks}
-    chosen.finetune.update(changes)
+    chosen.finetune.update({"select": "loss", **changes})
     return write_run(tmp_path / "run", chosen, ("3", "8"), tasks)
 
 

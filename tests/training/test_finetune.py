@@ -157,6 +157,7 @@ def test_attributes_have_a_line_of_their_own(tmp_path):
     table = made.examples.assign(attributes=numbers, sha256=made.examples["clip"])
     fields = made_up.config()
     fields.finetune.tasks = {"arousal": 1.0}
+    fields.finetune.select = "ccc"
     facts = {"examples": table, "metadata": {"scales": {"arousal": [1.0, 3.0]}}}
     found = create_targets(replace(made, **facts), create(fields).finetune)
     clips = testing.clip_table(found.dataset, found.truth, found.labelled)

@@ -44,6 +44,7 @@ def corpus(**changes):
 
 def stage(**fields):
     config = made_up.config()
+    config.finetune.select = "loss"  # which any task has
     for name, value in fields.items():
         setattr(config.finetune, name, value)
     return create(config).finetune
