@@ -99,11 +99,14 @@ def test_a_folder_is_fine_tuned_from_the_model_in_the_package(tmp_path, capsys):
     config = best.get_config("paper")
     config.data.update({"data_dir": str(tmp_path / "data"), "bucket": {"llds": 200}})
     config.finetune.update({"dataset": "speech/folder", "source": str(source)})
-    config.finetune.update({"init_from": "default", "num_splits": 1, "steps": 1})
+    config.finetune.update({"init_from": "default", "num_splits": 2, "steps": 1, "seeds": 2})
+    config.finetune.parallel_members = 1
     experiment.run(create(config), tmp_path / "run")
     assert "initialised from the model in the package" in capsys.readouterr().err
-    tuned = checkpoint.read_model(tmp_path / "run" / "finetune" / "0-0")
     before, _ = export_folder.read(export_folder.DEFAULT)
-    change = first(tuned.params, "embed") - first(before["params"], "embed")[:1]
-    assert 0 < np.abs(change).max() < 2e-3  # one step from member 0
+    for split in (0, 1):  # each is a group, both trainings of which start from its own member
+        tuned = checkpoint.read_model(tmp_path / "run" / "finetune" / f"{split}-{split}")
+        assert tuned.info["names"] == [f"{split}", f"{split}#1"]
+        change = first(tuned.params, "embed") - first(before["params"], "embed")[split]
+        assert 0 < np.abs(change).max() < 2e-3  # one step
     assert len(tuned.info["clips"]) == 18  # of the three speakers that are not tested
