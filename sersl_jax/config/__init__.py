@@ -112,7 +112,7 @@ class FinetuneConfig(StageConfig):
     parallel_members: Free[Natural] = 0  # splits trained at once; 0: by memory (on a CPU: devices)
     epochs: Count = 5  # Sec. 4.3
     # Of validation: the best epoch. macro_f1, accuracy: of emotion; ccc: of attributes, their mean;
-    # loss: the paper's word (Sec. 4.3), which takes too early an epoch (docs/results.md).
+    # loss: the paper's word (Sec. 4.3), which takes too early an epoch (docs/experiments.md).
     select: Literal["loss", "macro_f1", "accuracy", "ccc"] = "macro_f1"
     # Of the emotion's training loss, from each split's training clips: balanced is one over a
     # class's number of clips, sqrt its square root; 1 on average over the clips.

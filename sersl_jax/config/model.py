@@ -81,7 +81,7 @@ class ModelConfig(Checked):
     # free: alpha and beta (Sec. 3.4) | tied: beta = 1 - alpha | plain
     residual: Literal["free", "tied", "plain"] = "free"
     # At first: one: alpha = beta = 1 | uniform: alpha ~ U(0, 1), beta = 1 - alpha, with which half
-    # of the trainings failed (docs/results.md)
+    # of the trainings failed (docs/experiments.md)
     alpha_init: Literal["one", "uniform"] = "one"
     causal: bool = False  # "accepts input sequences in parallel" (Sec. 3.4)
     # statistics: mean and SD | attention: mean with learnt weights of the frames
