@@ -27,6 +27,16 @@ def add(folder: Path, names: Iterable[str]) -> None:
         write(folder, missing)
 
 
+def forget(folder: Path, names: Iterable[str]) -> None:
+    """Deletes these files of `folder`, where they are, and their checksums."""
+    known = _read(folder)
+    if left_out := {name for name in names if name in known}:
+        left = {name: one for name, one in known.items() if name not in left_out}
+        files.write_text(folder / NAME, json.dumps(left, indent=1, sort_keys=True))
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+
+
 def cover(folder: Path, names: Iterable[str]) -> bool:
     """Whether all these files of `folder` have one."""
     return set(names) <= _read(folder).keys()

@@ -10,7 +10,7 @@ import pytest
 from configs import best, ssl1, wav2vec2
 from sersl_jax import datasets, methods
 from sersl_jax.config import Config, create, locked
-from sersl_jax.training import checks, experiment
+from sersl_jax.training import checks, experiment, export_folder
 from tests.trained_run import trained_run
 
 CONFIGS = sorted(Path(ssl1.__file__).parent.glob("*.py"))
@@ -95,6 +95,23 @@ def test_an_epoch_is_chosen_by_a_metric_that_a_task_has(select, task):
     assert create(config).finetune.select == select
 
 
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"dim": 25}, "dim=25 should be a multiple of config.model.num_heads=10"),
+        ({"dim": 2, "num_heads": 2}, "dim=2 should be 4 or more"),
+        ({"dim": 260, "input_projection": False}, "dim=260 should be 130, as many as there are"),
+        ({"dim": 60, "context": "base"}, "dim=60 should be a multiple of 16 with config.model.co"),
+        ({"causal": True, "context": "none"}, "causal=True does nothing with config.model.contex"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused(fields, said):
+    config = ssl1.get_config().to_dict()
+    config["model"].update(fields)
+    with pytest.raises(ValueError, match=said):
+        create(config)
+
+
 def test_class_weights_need_classes():
     config = changed("finetune.tasks", {"arousal": 1.0})
     config["finetune"].update({"class_weights": "balanced", "select": "loss"})
@@ -127,6 +144,11 @@ def test_a_field_that_does_not_exist_is_named():
         ("finetune.dataset", "speech/crema_d", "finetune.dataset: no prepared dataset speech/cre"),
         ("finetune.protocol", "my.json", "config.finetune.protocol=my.json does not exist"),
         ("finetune.init_from", "runs/x", "config.finetune.init_from=runs/x does not exist"),
+        (
+            "finetune.init_from",
+            str(export_folder.DEFAULT / "model.safetensors"),
+            "weights need conf",
+        ),
         ("finetune.freeze", ("encodr",), "config.finetune.freeze names 'encodr': .*embed/projec"),
     ],
 )

@@ -91,11 +91,24 @@ class ModelConfig(Checked):
     wav2vec2: Wav2Vec2Config = Wav2Vec2Config()
 
     def __post_init__(self):
-        """Refuses a width that the heads do not divide."""
+        """Refuses widths that do not fit, and what the chosen layers cannot do."""
+        width = f"config.model.dim={self.dim}"
         if self.dim % self.num_heads:
             raise ValueError(
-                f"config.model.dim={self.dim} should be a multiple of "
-                f"config.model.num_heads={self.num_heads}"
+                f"{width} should be a multiple of config.model.num_heads={self.num_heads}"
+            )
+        if self.dim < 4:
+            raise ValueError(f"{width} should be 4 or more")
+        if self.embed == "llds" and not self.input_projection and self.dim != 130:
+            raise ValueError(
+                f"{width} should be 130, as many as there are descriptors, with "
+                "config.model.input_projection=False"
+            )
+        if self.context == "base" and self.dim % 16:
+            raise ValueError(f"{width} should be a multiple of 16 with config.model.context=base")
+        if self.causal and self.context != "paper":
+            raise ValueError(
+                f"config.model.causal=True does nothing with config.model.context={self.context}"
             )
 
     @property

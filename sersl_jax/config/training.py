@@ -12,9 +12,9 @@ class OptimizerConfig(Checked):
 
     learning_rate: Positive = 7.25e-4  # Sec. 4.3, fine-tuning
     # plateau: x plateau_factor after plateau_patience epochs without a better validation loss
-    # (Sec. 4.3) | linear, cosine: warm-up, then down to 0
+    # (Sec. 4.3) | linear, cosine: down to 0 at the last step
     schedule: Literal["plateau", "linear", "cosine"] = "plateau"
-    warmup_steps: Natural = 0
+    warmup_steps: Natural = 0  # from 0 up to learning_rate, before any schedule
     warmup_share: Rate = 0.0  # of all steps, beside warmup_steps
     plateau_factor: Share = 0.1
     plateau_patience: Count = 5  # epochs

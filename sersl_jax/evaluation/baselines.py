@@ -126,8 +126,9 @@ def ridge(
     """An attribute of the test clips by ridge regression; unknown labels are nan.
 
     Features are z-normalised with the training clips; the penalty is the one of `STRENGTHS` with
-    the best CCC on validation. Answers stay within the labels that were learnt, as a line runs far
-    beyond them on clips of another corpus; they are 0 where no training clip has a label.
+    the best CCC on validation (the first one where no validation clip has a label). Answers stay
+    within the labels that were learnt, as a line runs far beyond them on clips of another corpus;
+    they are 0 where no training clip has a label.
     """
     from sklearn.linear_model import Ridge
     from sklearn.preprocessing import StandardScaler
@@ -143,6 +144,8 @@ def ridge(
         return np.clip(model.predict(scaled[rows]), *ends)
 
     def quality(model: Ridge) -> float:
+        if not checked.size:
+            return 0.0
         sums = attributes.sums(targets[checked], answer(model, checked))
         return float(attributes.scores(sums.sum(axis=0, keepdims=True))["ccc"][0])
 

@@ -81,6 +81,8 @@ def compare(runs: Sequence[Run], ours: Run | None = None, metric: str | None = N
     ours = ours or runs[-1]
     less_is_better = (*votes.METRICS, *(f"mae_{name}" for name in runs[0].attributes))
     known = [name for name in metrics_of(runs) if name not in less_is_better]
+    if not known:
+        raise ValueError("these runs have no metric in common: nothing to compare")
     metric = metric or known[known.index("macro_f1") if "macro_f1" in known else 0]
     if metric not in known:
         raise ValueError(f"unknown metric {metric!r}; take one of {', '.join(known)}")

@@ -1,6 +1,7 @@
 """Train, validation and test speakers of every split; and the guard against leaks."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import combinations
@@ -63,6 +64,11 @@ def create_splits(
     else:
         raise ValueError(
             f"unknown protocol {protocol!r}; take one of {', '.join(PROTOCOLS)} or a splits.json"
+        )
+    if odd := [str(split.seed) for split in splits if re.search(r"#\d+$", str(split.seed))]:
+        raise ValueError(
+            f"splits named {', '.join(odd[:5])}: a name that ends in # and a number means one of "
+            "several trainings of a split; give other ids"
         )
     return splits[:num_splits]
 

@@ -130,7 +130,10 @@ def _read_results(path: Path) -> dict[str, Any]:
     file = path / "results.json"
     if not file.is_file():
         raise FileNotFoundError(f"{file} does not exist: the run in {path} is not finished")
-    return files.read_json(file)
+    found = files.read_json(file)
+    if not isinstance(found, dict):
+        raise ValueError(f"{file} is no results.json of a run")
+    return found
 
 
 def _check_columns(predictions: pd.DataFrame, file: Path) -> None:

@@ -87,14 +87,17 @@ def by_partition(
 
 
 def by_session(
-    sessions: Sequence[str], speaker_ids: Sequence[str], clips: Sequence[str]
+    sessions: Sequence[object], speaker_ids: Sequence[str], clips: Sequence[str]
 ) -> list[Split]:
-    """One split a session: it is the test side, the next one validation, the others train."""
-    order = sorted(set(sessions))
+    """One split a session: it is the test side, the next one validation, the others train.
+
+    Clips without a session are on no side.
+    """
+    order = sorted({each for each in sessions if isinstance(each, str | int) and each != ""})
     splits = []
     for session, following in zip(order, order[1:] + order[:1], strict=True):
         sides = {following: "validation", session: "test"}
-        partitions = [sides.get(each, "train") for each in sessions]
+        partitions = [sides.get(each, "train") if each in order else "" for each in sessions]
         splits.append(by_partition(partitions, speaker_ids, clips, f"session-{session}"))
     return splits
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,18 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     """Writes the model, config.json and the model card to the folder `out`.
 
     `dtype` is of the parameters in safetensors; they are read back as float32. The second network
-    of a gated ensemble goes to a folder in it, or (stablehlo) into the same function. Raises
-    ValueError where `out` holds other files of these names.
+    of a gated ensemble goes to a folder in it, or (stablehlo) into the same function. An older
+    export in `out` goes. Raises ValueError where `out` holds other files of these names.
     """
     _check_free(out)
     out.mkdir(parents=True, exist_ok=True)
+    second = out / out_of_domain.FOLDER
+    checksums.forget(out, [name for name in FILES.values() if name != FILES[format]])
     if format == "safetensors" and isinstance(ensemble, Gated):  # first: it is of no use alone
-        write(ensemble.other, format, out / out_of_domain.FOLDER, dtype)
-        out_of_domain.write_gate(ensemble.gate, out / out_of_domain.FOLDER)
+        write(ensemble.other, format, second, dtype)
+        out_of_domain.write_gate(ensemble.gate, second)
+    elif second.is_dir():
+        shutil.rmtree(second)
     model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
     files.write_atomically(out / FILES[format], lambda path: path.write_bytes(model))
     config = json.dumps(_config(ensemble, format), indent=1, default=str)

@@ -37,20 +37,20 @@ def run(checkpoints: Sequence[str], targets: Sequence[Target], out: str | None) 
         for title, model in zip(titles, models, strict=True)
         for target in targets
     ]
-    _check_map(targets[0].renamed, cells)
     for suffix, write in {"csv": page.csv, "md": page.markdown, "html": page.create}.items():
         files.write_text(Path(out, f"matrix.{suffix}"), write(cells))
     print(page.markdown(cells))
     print(f"written: {out}/matrix.csv, .md, .html; each test in a folder beside them")
+    _check_map(targets[0].renamed, cells)
     return int(any(cell.reason for cell in cells))
 
 
 def _check_map(renamed: Mapping[str, str], cells: Sequence[Cell]) -> None:
-    """Raises ValueError for a class of `--map` that no test had."""
+    """Raises ValueError for a class of `--map` that no test had which could be done."""
     maps = [cell.results.get("evaluated", {}).get("map", {}) for cell in cells]
     unused = [one for one in renamed if not any(one in used for used in maps)]
     if unused:
-        raise ValueError(f"--map names {', '.join(unused)}, which no test has on both sides")
+        raise ValueError(f"--map names {', '.join(unused)}, which no test above has on both sides")
 
 
 def _titles(models: Sequence[Model]) -> list[str]:

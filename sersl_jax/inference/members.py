@@ -13,10 +13,10 @@ from sersl_jax.evaluation import baselines
 from sersl_jax.evaluation.attributes import PREFIX
 from sersl_jax.evaluation.splits import Split
 from sersl_jax.inference.ensemble import Ensemble, split_of
-from sersl_jax.inference.learnt import full_id
 from sersl_jax.inference.prefetch import chunks, map_ahead
 from sersl_jax.inference.target import Test
 from sersl_jax.training.input_pipeline import INT16_SCALE
+from sersl_jax.training.lineage import full_ids
 from sersl_jax.training.normaliser import Normaliser, speaker_statistics
 from sersl_jax.training.targets import create_targets
 from sersl_jax.training.testing import clip_table
@@ -95,7 +95,7 @@ def reference_lines(test: Test, trained: Dataset) -> dict[str, pd.DataFrame]:
 
 def _labelled(dataset: Dataset, clips: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
     """Clips under speakers' names that no other dataset has."""
-    ids = [full_id(dataset.name, speaker) for speaker in clips["speaker_id"]]
+    ids = full_ids(dataset.name, clips["speaker_id"])
     return clips[["clip", "speaker_id", "label", *attributes]].assign(speaker_id=ids)
 
 
@@ -105,11 +105,8 @@ def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[
     splits = []
     names = map(split_of, ensemble.names)
     for name, sides in dict(zip(names, ensemble.info["speakers"], strict=True)).items():
-        train, validation = (
-            tuple(full_id(trained.name, speaker) for speaker in sides[side])
-            for side in ("train", "validation")
-        )
-        splits.append(Split(name, train, validation, people))
+        known = (full_ids(trained.name, sides[side]) for side in ("train", "validation"))
+        splits.append(Split(name, *map(tuple, known), people))
     return splits
 
 

@@ -232,7 +232,7 @@ def _left_out(
     notes = [
         f"{model.origin} was fine-tuned from {gone}, which is not there: nobody can tell whether "
         "that has learnt from these speakers"
-        for gone in known.unknown
+        for gone in known.lineage.gone
     ]
     if trained is None:
         where = target.trained_data_dir or target.data_dir or datasets.default_data_dir()

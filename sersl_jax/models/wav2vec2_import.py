@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,20 +17,18 @@ _IGNORED = ("lm_head.", "classifier.", "projector.", "layer_weights", "dropout_f
 _PRETRAINING = ("quantizer.", "project_hid.", "project_q.", "masked_spec_embed")
 
 
-def import_huggingface(
-    source: str | Path | Mapping[str, Any], context: Literal["base", "paper"] = "base"
-) -> Tree:
+def import_huggingface(source: str | Path | Mapping[str, Any]) -> Tree:
     """Parameters `embed`, `encoder` and, of a pre-training model, `head_contrastive`.
+
+    They fit a network with `config.model.context=base`.
 
     Args:
       source: a `.safetensors` file, or a state dict (arrays, or tensors on the CPU) of
         `Wav2Vec2Model`, `Wav2Vec2ForPreTraining` or a fine-tuned model of it.
-      context: `base` gives everything, for a `BaseContext`; `paper` gives only what fits beside the
-        paper's encoder: the convolutions and the LayerNorm of `embed`.
 
     Raises:
-      ValueError: the weights are no wav2vec 2.0 of the base architecture; names what is missing or
-        left over.
+      ValueError: the weights are no wav2vec 2.0 of the base architecture (names what is missing or
+        left over), or the file is damaged.
     """
     name, weights = _read(source)
     try:
@@ -47,9 +45,7 @@ def import_huggingface(
         raise ValueError(
             f"{name} is no wav2vec 2.0 of the base architecture; left over: {', '.join(left[:5])}"
         )
-    if context == "base":
-        return tree
-    return {"embed": {part: tree["embed"][part] for part in ("extractor", "norm")}}
+    return tree
 
 
 def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Weights]:
@@ -60,10 +56,14 @@ def _read(source: str | Path | Mapping[str, Any]) -> tuple[str, Weights]:
         if Path(source).suffix != ".safetensors":
             raise ValueError(f"{source} is no .safetensors file; give that, or a state dict")
         try:
+            from safetensors import SafetensorError
             from safetensors.numpy import load_file
         except ImportError:
             raise ValueError(f"reading {source} needs `pip install safetensors`") from None
-        name, weights = str(source), load_file(source)
+        try:
+            name, weights = str(source), load_file(source)
+        except SafetensorError as error:
+            raise ValueError(f"{source} is damaged, {error}: fetch it again") from None
     return name, {key.removeprefix("wav2vec2."): np.asarray(w) for key, w in weights.items()}
 
 

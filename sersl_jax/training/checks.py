@@ -38,6 +38,11 @@ def check_finetune(config: Config, workdir: Path) -> None:
             )
     elif stage.init_from not in ("", "default"):
         _check_exists("finetune.init_from", Path(stage.init_from))
+        if stage.init_from.endswith(".safetensors") and config.model.context != "base":
+            raise ValueError(
+                f"config.finetune.init_from={stage.init_from}: published wav2vec 2.0 weights need "
+                "config.model.context=base (configs/wav2vec2_base.py)"
+            )
     if stage.helpers or [*stage.tasks] != [EMOTION]:
         _check_tasks(config)
     if stage.freeze:

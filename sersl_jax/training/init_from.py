@@ -1,8 +1,8 @@
 """The model that fine-tuning starts from (`config.finetune.init_from`)."""
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Int
 
 from sersl_jax.config import Config, ModelConfig
-from sersl_jax.config.target import EMOTION
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.models.wav2vec2_import import import_huggingface
-from sersl_jax.training import checkpoint, export_folder
+from sersl_jax.training import checkpoint, export_folder, lineage
+from sersl_jax.training.lineage import Lineage
 
 # Fields of a network that may differ from the one that it starts from.
 _FREE = ("alpha_init", "dropout", "pooling", "wav2vec2")
@@ -28,33 +28,39 @@ class Start:
     Attributes:
       params: of one model or several, with a leading axis of members.
       origin: where they are from, for messages.
-      dataset: on which emotions were learnt; empty, like the next two, where none were.
-      speakers: of that dataset, trained or chosen on.
-      clips: ids of their clips, which tell the same recordings in another dataset; may be unknown.
+      lineage: on what emotions were learnt; empty where none were.
     """
 
     params: Any
     origin: str
-    dataset: str = ""
-    speakers: frozenset[str] = frozenset()
-    clips: frozenset[str] = frozenset()
+    lineage: Lineage = field(default_factory=Lineage)
 
     def check(
         self, dataset: Dataset, tested: Int[np.ndarray, " examples"], allowed: bool
     ) -> list[str]:
-        """Refuses to test on speakers whose emotions the model has learnt; says so if `allowed`."""
-        learnt = _people(self.dataset, self.speakers)
+        """Refuses to test on speakers whose emotions the model has learnt; says so if `allowed`.
+
+        Also says where nobody can tell.
+        """
+        learnt = self.lineage
         examples = dataset.examples.iloc[tested]
-        here = _people(dataset.name, examples["speaker_id"])
+        here = lineage.full_ids(dataset.name, examples["speaker_id"])
         pairs = zip(here, examples["speaker_id"], examples["clip"], strict=True)
-        known = {name for person, name, clip in pairs if person in learnt or clip in self.clips}
+        known = {
+            name for full, name, clip in pairs if full in learnt.speakers or clip in learnt.clips
+        }
+        notes = [
+            f"{self.origin} was fine-tuned from {gone}, which is not there: nobody can tell "
+            "whether that has learnt the emotions of test speakers"
+            for gone in learnt.gone
+        ]
         if not known:
-            return []
+            return notes
         some = ", ".join(sorted(known)[:6])
         said = f"{self.origin} has learnt the emotions of test speakers: {some}"
         if not allowed:
             raise LeakError(f"{said}. Start from a model that was trained on others")
-        return [said]
+        return [said, *notes]
 
     def with_fresh_heads(self, fresh: Any, numbers: Sequence[int]) -> Any:
         """`fresh` parameters [members ...] with all but the heads from here; says what was loaded.
@@ -75,12 +81,6 @@ class Start:
         return jax.tree.map(lambda *leaves: np.stack(leaves), *(params for params, _ in members))
 
 
-def _people(dataset: str, speakers: Iterable[str]) -> list[str]:
-    """Speakers under names that are the same in a dataset alone and in several that are joined."""
-    joined = "," in dataset
-    return [speaker if joined else f"{dataset}/{speaker}" for speaker in speakers]
-
-
 def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     """The model that `config.finetune.init_from` names; None where it is empty.
 
@@ -91,8 +91,7 @@ def read_start(config: Config, workdir: Path, method: str) -> Start | None:
     if not origin:
         return None
     if origin.endswith(".safetensors"):
-        context = "base" if config.model.context == "base" else "paper"
-        params = import_huggingface(origin, context)
+        params = import_huggingface(origin)
         return Start(jax.tree.map(lambda leaf: leaf[None], params), origin)
     if origin == "default":
         return _read_export(export_folder.DEFAULT, "the model in the package", config)
@@ -108,7 +107,7 @@ def _read_export(folder: Path, origin: str, config: Config) -> Start:
     info = stored["training"]
     _check_scope(origin, info["config"], config)
     _check_network(origin, info["config"]["model"], config)
-    return _start(weights["params"], origin, info)
+    return Start(weights["params"], origin, lineage.trace(info))
 
 
 def _read_run(directory: Path, config: Config, method: str) -> Start:
@@ -122,9 +121,9 @@ def _read_run(directory: Path, config: Config, method: str) -> Start:
         raise ValueError(f"{directory} is not trained to its end yet: run its command again first")
     _check_scope(str(directory), found.info["config"], config)
     names = found.info["names"]
-    reported = found.info["config"].get("finetune", {}).get("tasks") or [EMOTION]
-    if {*reported} & {*found.info["tasks"]}:
-        return _start(found.params, f"{directory} ({', '.join(names)})", found.info)
+    if lineage.has_learnt(found.info):
+        origin = f"{directory} ({', '.join(names)})"
+        return Start(found.params, origin, lineage.trace(found.info))
     if len(names) > 1 and method not in names:
         raise ValueError(
             f"{directory} holds {', '.join(names)}: name the method with --config.name"
@@ -132,14 +131,6 @@ def _read_run(directory: Path, config: Config, method: str) -> Start:
     member = names.index(method) if method in names else 0
     params = jax.tree.map(lambda leaf: leaf[member : member + 1], found.params)
     return Start(params, f"{directory} ({names[member]})")
-
-
-def _start(params: Any, origin: str, info: Mapping[str, Any]) -> Start:
-    """Of a model that has learnt emotions."""
-    sides = [names for member in info.get("speakers", ()) for names in member.values()]
-    speakers = frozenset(name for names in sides for name in names)
-    clips = frozenset(info.get("clips", ()))
-    return Start(params, origin, info["dataset"]["name"], speakers, clips)
 
 
 def _check_scope(origin: str, stored: Mapping[str, Any], config: Config) -> None:

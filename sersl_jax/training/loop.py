@@ -22,7 +22,7 @@ from sersl_jax.training import profiler
 from sersl_jax.training.best import Best
 from sersl_jax.training.checkpoint import Checkpoints, is_saved
 from sersl_jax.training.metric_writer import MetricWriter
-from sersl_jax.training.optimizer import create_schedule
+from sersl_jax.training.optimizer import learning_rate
 from sersl_jax.training.preemption import EXIT_CODE, Termination
 from sersl_jax.training.program import Program
 from sersl_jax.training.trainer import Trainer, Training, create_trainer, fresh_params
@@ -101,10 +101,11 @@ class _Loop:
             trainer.compile_ahead(self.state)
         self.saved = time.monotonic()
         self.metric_writer = MetricWriter(workdir, training.stage, training.names, self.epoch)
-        self.examples = sum(map(len, training.train))
+        sizes = np.array([len(examples) for examples in training.train])
+        passes = trainer.num_steps / trainer.steps_per_epoch  # over each member's examples
+        done = np.minimum(self.epoch + self.step / trainer.steps_per_epoch, passes)
         self.bar = tqdm(
-            total=round(self.examples * trainer.num_steps / trainer.steps_per_epoch),
-            initial=round(self.examples * (self.epoch + self.step / trainer.steps_per_epoch)),
+            total=round(float(sizes @ passes)), initial=round(float(sizes @ done)),
             desc=f"{training.stage} {training.names[0]}" + ("" if len(training.names) == 1 else
                  f" to {training.names[-1]}"), unit="ex", disable=jax.process_index() != 0,
             mininterval=1.0, dynamic_ncols=True,
@@ -121,12 +122,12 @@ class _Loop:
         patience = self.training.stage_of(self.trainer.config).patience
         waited = self.epoch - sharding.fetch(self.best.epoch)
         stopped = bool(patience) and bool((waited >= patience).all())
-        return stopped or self.epoch >= self.trainer.num_epochs
+        return stopped or self.epoch >= int(self.trainer.epochs.max())
 
     def train_epoch(self) -> None:
         """The rest of this epoch's steps."""
         trainer, steps = self.trainer, self.trainer.plan(self.epoch)
-        self.start_time, self.first = time.monotonic(), self.step
+        self.start_time, self.seen = time.monotonic(), 0
         for length, count, xs in trainer.feed.dispatches(steps[self.step :]):
             number = sharding.put(np.int32(count), trainer.feed.mesh)
             second = self.dispatched == 1  # the first one compiles
@@ -140,6 +141,7 @@ class _Loop:
                 int((s.indices >= 0).sum()) for s in steps[self.step : self.step + count]
             )
             self.step += count
+            self.seen += examples
             self._check_finite(losses)
             self.bar.update(examples)
             self.bar.set_postfix(loss=f"{losses.mean():.3f}", epoch=self.epoch + 1, refresh=False)
@@ -148,18 +150,17 @@ class _Loop:
     def finish_epoch(self) -> None:
         """Validates, keeps the best parameters, lowers the rate on a plateau, writes metrics."""
         trainer, training = self.trainer, self.training
-        seconds, steps = time.monotonic() - self.start_time, self.step - self.first
+        rate = self.seen / max(time.monotonic() - self.start_time, 1e-9)
         totals = trainer.totals(self.state.chosen, training.validation)
         epoch = sharding.put(np.int32(self.epoch + 1), trainer.feed.mesh)
         self.state, self.best, record = trainer.program.end_epoch(
             self.state, self.best, totals, trainer.member, epoch
         )
-        rate = steps / trainer.steps_per_epoch * self.examples / max(seconds, 1e-9)
         number = sharding.fetch(self.state.step)
         rows = _rows(trainer, self.epoch + 1, number, sharding.fetch(record), rate)
         scales = sharding.fetch(_residual_scales(self.state.params))
-        for member, row in enumerate(rows):
-            row |= {name: values[member].tolist() for name, values in scales.items()}
+        for row in rows:
+            row |= {name: values[row["member"]].tolist() for name, values in scales.items()}
         self._check_finite(np.array([row["validation/loss"] for row in rows]))
         for row in rows:
             means = {key.removeprefix("train/"): value for key, value in row.items()}
@@ -178,7 +179,7 @@ class _Loop:
         finished = self.finished
         if terminated or finished or sharding.any_process(late):
             # Orbax skips a number that it has; an epoch's last step and its end are two.
-            number = self.epoch * (self.trainer.steps_per_epoch + 1) + self.step
+            number = self.epoch * (int(self.trainer.steps_per_epoch.max()) + 1) + self.step
             position = (self.epoch, self.step)
             with jax.transfer_guard("allow"):
                 self.checkpoints.save(
@@ -215,17 +216,18 @@ def _rows(
     record: Mapping[str, Any],
     rate: float,
 ) -> list[dict]:
-    """An epoch's metrics as `metrics.jsonl` holds them, one row a member."""
+    """An epoch's metrics as `metrics.jsonl` holds them, a row for each member that trained."""
     training = trainer.training
-    schedule = create_schedule(training.stage_of(trainer.config).optimizer, trainer.num_steps)
+    optimizer = training.stage_of(trainer.config).optimizer
     rows = []
     for member, name in enumerate(training.names):
+        if epoch > trainer.epochs[member]:
+            continue
         row = {"stage": training.stage, "member": member, "name": name, "epoch": epoch}
         row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
         row |= {key: float(values[member]) for key, values in record.items()}
-        row["learning_rate"] = float(np.asarray(schedule(row["step"]))) * row.pop(
-            "learning_rate_scale", 1.0
-        )
+        scheduled = learning_rate(optimizer, row["step"], int(trainer.num_steps[member]))
+        row["learning_rate"] = float(np.asarray(scheduled)) * row.pop("learning_rate_scale", 1.0)
         for task, labels in training.dataset.labels.items():
             if f"validation/accuracy_{task}" not in row:
                 continue

@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jaxtyping import Array, Float
 
 from sersl_jax.config import OptimizerConfig
 
 
 def create_optimizer(
-    config: OptimizerConfig, num_steps: int, frozen: Sequence[str] = ()
-) -> optax.GradientTransformation:
-    """The optimiser of `config.<stage>.optimizer`.
+    config: OptimizerConfig, frozen: Sequence[str] = ()
+) -> optax.GradientTransformationExtraArgs:
+    """The optimiser of `config.<stage>.optimizer`; `update` also takes `num_steps`.
 
     Args:
       config: the stage's `optimizer`.
-      num_steps: steps of the whole stage; linear and cosine schedules reach 0 at the last one.
       frozen: parameter paths (`embed`, `encoder/stack1`) that stay as they are.
     """
-    rate = create_schedule(config, num_steps)
     adam = optax.chain(
         optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity(),
         optax.scale_by_adam(config.beta1, config.beta2, config.eps),
@@ -27,7 +27,7 @@ def create_optimizer(
     adam = optax.flatten(adam)  # one vector instead of dozens of arrays: less to compile and launch
     if config.weight_decay:
         adam = optax.chain(adam, optax.add_decayed_weights(config.weight_decay, _matrices))
-    adam = optax.chain(adam, optax.scale_by_learning_rate(rate))
+    adam = optax.chain(adam, _scale_by_learning_rate(config))
     if not frozen:
         return adam
     return optax.partition(
@@ -35,19 +35,31 @@ def create_optimizer(
     )
 
 
-def create_schedule(config: OptimizerConfig, num_steps: int) -> optax.Schedule:
-    """Learning rate by step; constant for "plateau", where the training loop scales the updates."""
-    rate = config.learning_rate
-    if config.schedule == "plateau":
-        return optax.constant_schedule(rate)
-    warmup = config.warmup_steps + round(config.warmup_share * num_steps)
-    left = max(num_steps - warmup, 1)
-    up = optax.linear_schedule(0.0, rate, warmup)
-    if config.schedule == "cosine":
-        down = optax.cosine_decay_schedule(rate, left)
-    else:
-        down = optax.linear_schedule(rate, 0.0, left)
-    return optax.join_schedules([up, down], [warmup])
+def learning_rate(config: OptimizerConfig, step: Any, num_steps: Any) -> Float[Array, ""]:
+    """The rate of a step; of "plateau" before the training loop scales the updates.
+
+    `num_steps` are those of the whole stage; linear and cosine schedules reach 0 at the last one.
+    Both numbers may be traced, as each member has its own.
+    """
+    warmup = config.warmup_steps + jnp.round(config.warmup_share * num_steps)
+    up = jnp.minimum(step / jnp.maximum(warmup, 1), 1.0)
+    done = jnp.clip((step - warmup) / jnp.maximum(num_steps - warmup, 1), 0.0, 1.0)
+    down = {"plateau": 1.0, "linear": 1.0 - done, "cosine": (1.0 + jnp.cos(jnp.pi * done)) / 2}
+    return config.learning_rate * jnp.where(step < warmup, up, down[config.schedule])
+
+
+def _scale_by_learning_rate(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:
+    """`optax.scale_by_learning_rate` of a schedule whose length is given at each update."""
+
+    def init(params: Any) -> optax.ScaleByScheduleState:
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(updates, state, params=None, **given):
+        rate = learning_rate(config, state.count, given["num_steps"])
+        updates = jax.tree.map(lambda u: jnp.asarray(-rate, u.dtype) * u, updates)
+        return updates, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _matrices(params: Any) -> Any:

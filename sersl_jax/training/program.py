@@ -18,7 +18,6 @@ class Program:
     """The compiled functions of one training on one mesh; see `create_program`."""
 
     mesh: Mesh
-    num_steps: int | None  # that the learning rate's schedule was made for
     create_state: Callable[..., tuple[TrainState, Best]]
     run_steps: Callable[..., tuple[TrainState, Float[Array, " members"]]]
     evaluate: Callable[..., Totals]
@@ -26,10 +25,9 @@ class Program:
     predict: Callable[..., dict[str, Float[Array, "members batch outputs"]]]
 
 
-def create_program(steps: Steps, mesh: Mesh, num_steps: int | None = None) -> Program:
+def create_program(steps: Steps, mesh: Mesh) -> Program:
     """Compiles (at first use) what a training does on the devices of `mesh`.
 
-    `num_steps` is what the optimiser was made for, None where that is the same for any number.
     All results are divided over the members alone: where XLA chose, what one call gives might lie
     otherwise than what it takes, and the next call would compile again.
     """
@@ -46,7 +44,6 @@ def create_program(steps: Steps, mesh: Mesh, num_steps: int | None = None) -> Pr
 
     return Program(
         mesh,
-        num_steps,
         compiled(steps.create_state),
         compiled(steps.run_steps, static_argnames="size", donate_argnums=0),
         compiled(steps.evaluate, static_argnames="size"),

@@ -35,6 +35,7 @@ class Member:
     normaliser: Normaliser
     weights: dict[str, Any]  # of each task's loss [*members]
     key: Any  # uint32 [*members words]
+    num_steps: Any  # int [*members], for the learning rate's schedule
 
 
 @struct.dataclass
@@ -69,7 +70,7 @@ class Steps:
     """
 
     objective: Objective
-    optimizer: optax.GradientTransformation
+    optimizer: optax.GradientTransformationExtraArgs
     plateau: optax.GradientTransformationExtraArgs | None
     choice: Choice
     clip: float
@@ -148,7 +149,9 @@ class Steps:
             state.params
         )
         metrics[GRADIENT] = (optax.global_norm(gradient), jnp.ones(()))
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = self.optimizer.update(
+            gradient, state.opt_state, state.params, num_steps=member.num_steps
+        )
         if self.plateau is not None:
             updates = jax.tree.map(lambda u: u * state.plateau.scale, updates)
         params = with_measured(optax.apply_updates(state.params, updates), measured, self.frozen)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -64,26 +64,36 @@ class Training:
 
 @dataclass(frozen=True)
 class Trainer:
-    """A training on the devices: its program, data and plans. Made by `create_trainer`."""
+    """A training on the devices: its program, data and plans. Made by `create_trainer`.
+
+    Attributes:
+      steps_per_epoch: of each member, which has no batch in the other steps of the largest one.
+      num_steps: of each member, in all.
+    """
 
     training: Training
     config: Config
     program: Program
     feed: Feed
     member: Member
-    num_steps: int
-    steps_per_epoch: int
+    steps_per_epoch: Int[np.ndarray, " members"]
+    num_steps: Int[np.ndarray, " members"]
 
     @property
-    def num_epochs(self) -> int:
-        """Epochs to train; the last one may be cut short by `steps`."""
+    def epochs(self) -> Int[np.ndarray, " members"]:
+        """Epochs that each member trains; the last one may be cut short by `steps`."""
         return -(-self.num_steps // self.steps_per_epoch)
 
     def plan(self, epoch: int) -> list[Step]:
-        """The steps of a training epoch."""
-        return _plan(self.training, self.config, epoch)[
-            : self.num_steps - epoch * self.steps_per_epoch
+        """The steps of a training epoch; a member that has had all of its steps has no batch."""
+        steps = _plan(self.training, self.config, epoch)
+        before = np.cumsum([(step.indices >= 0).any(axis=1) for step in steps], axis=0)
+        over = epoch * self.steps_per_epoch + before > self.num_steps
+        left = [
+            replace(step, indices=np.where(done[:, None], -1, step.indices))
+            for step, done in zip(steps, over, strict=True)
         ]
+        return [step for step in left if (step.indices >= 0).any()]
 
     def plan_once(self, members: Sequence[Int[np.ndarray, " _"]]) -> list[Step]:
         """Steps that see each member's examples exactly once, in order of length."""
@@ -145,35 +155,34 @@ def create_trainer(training: Training, config: Config, program: Program | None =
     """Puts a training on all devices of all processes; compiles at first use.
 
     `program` is that of another training that differs in its members alone; it is taken over
-    where it was made for as many, and as many steps if the learning rate depends on them.
+    where it was made for as many.
     """
     stage = training.stage_of(config)
     storage, resident = training.inputs
     mesh = sharding.create_mesh(len(training.names), stage.batch_size)
     keys = [jax.random.key_data(_key(config, seed)) for seed in training.seeds]
-    member = Member(storage.relative(training.normalisers), dict(training.weights), np.stack(keys))
-    steps_per_epoch = len(_plan(training, config, 0))
-    num_steps = stage.steps or stage.epochs * steps_per_epoch
-    on_plateau = stage.optimizer.schedule == "plateau"
-    planned = None if on_plateau else num_steps
-    if program is None or (program.mesh, program.num_steps) != (mesh, planned):
+    steps_per_epoch = np.array([-(-len(x) // stage.batch_size) for x in training.train])
+    num_steps = np.full_like(steps_per_epoch, stage.steps or stage.epochs * steps_per_epoch)
+    normalisers = storage.relative(training.normalisers)
+    member = Member(normalisers, dict(training.weights), np.stack(keys), num_steps.astype(np.int32))
+    if program is None or program.mesh != mesh:
         steps = Steps(
             training.objective,
-            create_optimizer(stage.optimizer, num_steps, training.frozen),
-            create_plateau(stage.optimizer) if on_plateau else None,
+            create_optimizer(stage.optimizer, training.frozen),
+            create_plateau(stage.optimizer) if stage.optimizer.schedule == "plateau" else None,
             Choice(training.select, stage.patience),
             config.data.normaliser_clip,
             stage.ema_decay,
             stage.augment,
             training.frozen,
         )
-        program = create_program(steps, mesh, planned)
+        program = create_program(steps, mesh)
     resident = resident and sharding.put(resident, mesh)
     many = 64 if resident else 2  # streamed batches travel, padded to as many steps
     max_steps = config.data.steps_per_dispatch or (1 if jax.default_backend() == "cpu" else many)
     feed = Feed(storage, resident, mesh, max_steps)
     member = sharding.put(member, mesh, "member")
-    return Trainer(training, config, program, feed, member, num_steps, steps_per_epoch)
+    return Trainer(training, config, program, feed, member, steps_per_epoch, num_steps)
 
 
 def fresh_params(training: Training, config: Config) -> Any:

@@ -101,6 +101,9 @@ def test_ridge_is_scikit_learns_and_chooses_on_validation():
     np.testing.assert_allclose(found, answer(answers[best], test), rtol=1e-8)
     assert baselines.ridge(1000 * x, y, train, validation, test).max() <= np.nanmax(y[train])
     assert not baselines.ridge(x, np.full(90, np.nan), train, validation, test).any()
+    y[validation] = np.nan  # nothing to choose on
+    first = answer(answers[baselines.STRENGTHS[0]], test)
+    np.testing.assert_allclose(baselines.ridge(x, y, train, validation, test), first, rtol=1e-8)
 
 
 def test_lines_of_a_run(runs):

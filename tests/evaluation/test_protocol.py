@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,6 +49,8 @@ def test_leave_one_speaker_out():
     assert [split.test for split in splits] == [("a",), ("b",), ("c",)]
     for split in splits:
         check(split, ["a", "b", "c", "c"])
+    with pytest.raises(ValueError, match=r"splits named b#2: a name that ends in # and a number"):
+        create_splits("leave_one_speaker_out", ["a", "b#2", "c"], None)
 
 
 def test_a_users_file_and_another_runs_results(tmp_path):
@@ -155,6 +158,8 @@ def test_a_corpus_own_sessions():
         Split("session-3", ("c",), ("a", "b"), ("d",)),
     ]
     assert create_splits("corpus", speakers, 2, clips=clips) == splits[:2]
+    more = corpus(session=["1", "1", "2", "3", None, np.nan])
+    assert create_splits("corpus", [*speakers, "e", "f"], clips=more) == splits  # on no side
 
 
 def test_a_corpus_without_partitions_or_sessions():

@@ -77,6 +77,9 @@ def test_an_unfinished_run_is_named(runs, tmp_path):
     (tmp_path / "predictions.csv").write_text("")
     with pytest.raises(FileNotFoundError, match=r"results.json does not exist: .* not finished"):
         comparable.read_all([runs["ssl1"], tmp_path])
+    (tmp_path / "results.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"results.json is no results.json of a run"):
+        comparable.read_all([runs["ssl1"], tmp_path])
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist: name a finished run"):
         comparable.read_all([tmp_path / "nowhere"])
 

@@ -298,14 +298,14 @@ def test_what_the_run_was_tuned_from_counts(tmp_path):
         "dataset": {"name": "speech/emodb"},
         "speakers": [{"train": ["emodb_03"], "validation": ["emodb_08"]}],
     }
-    known = learnt.of(tuned, "runs/mine")
-    assert known.names == {"speech/emodb", "speech/crema_d"}
+    known = learnt.of(tuned, "runs/mine").lineage
+    assert known.datasets == {"speech/emodb", "speech/crema_d"}
     assert {"speech/emodb/emodb_08", "speech/crema_d/1001"} <= known.speakers
     tuned["config"]["finetune"]["init_from"] = str(tmp_path / "gone")
-    assert learnt.of(tuned, "runs/mine").unknown == (str(tmp_path / "gone"),)
+    assert learnt.of(tuned, "runs/mine").lineage.gone == (str(tmp_path / "gone"),)
     for none in ("", "pretrain", "base.safetensors", str(trained_run())):
         tuned["config"]["finetune"]["init_from"] = none
-        assert learnt.of(tuned, "runs/mine").names == {"speech/emodb"}
+        assert learnt.of(tuned, "runs/mine").lineage.datasets == {"speech/emodb"}
 
 
 def test_features_unlike_the_runs_are_refused(there, tmp_path):
@@ -389,7 +389,8 @@ def test_runs_on_corpora_make_a_table(here, there, tmp_path, capsys):
     of_another = matrix._cell("run", model_of(here / "run"), there, tmp_path / "another")
     assert not of_another.own  # though it has the same name
     mapped = [replace(there, renamed={"cross": "anger", "wry": "joy"}), targets[1]]
-    with pytest.raises(ValueError, match="--map names wry, which no test has on both sides"):
+    with pytest.raises(ValueError, match="--map names wry, which no test above has on both sides"):
         matrix.run([str(other), str(here / "run")], mapped, str(tmp_path / "mapped"))
+    assert (tmp_path / "mapped" / "matrix.csv").is_file()  # what was tested is told
     with pytest.raises(ValueError, match="--out=DIR is missing"):
         matrix.run([str(other), str(here / "run")], targets, None)

@@ -1,5 +1,6 @@
 """A second network for recordings unlike the training's."""
 
+import importlib.util
 from dataclasses import replace
 
 import jax.export
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 
 import sersl_jax
+from sersl_jax import checksums
 from sersl_jax.datasets.dataset import Dataset
 from sersl_jax.features import llds
 from sersl_jax.inference import exported, out_of_domain
@@ -79,6 +81,15 @@ def test_an_export_holds_both(gated, tmp_path):
         assert found.notes == wanted.notes
     again = out_of_domain.read_gate(tmp_path / "out" / "out_of_domain")
     assert again.limit == gated.gate.limit
+    exported.write(load(trained_run()).ensemble, "safetensors", tmp_path / "out")
+    alone = sersl_jax.load(tmp_path / "out").ensemble  # nothing of the older export is left
+    assert not isinstance(alone, out_of_domain.Gated)
+    if importlib.util.find_spec("flatbuffers"):
+        exported.write(alone, "stablehlo", tmp_path / "out")
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {
+            "README.md", "checksums.json", "config.json", "model.stablehlo",
+        }  # fmt: skip
+        checksums.check(tmp_path / "out", "export again")
 
 
 def test_stablehlo_holds_both_in_one_function(gated, tmp_path):

@@ -40,12 +40,6 @@ def test_imported_weights_fill_the_fine_tuned_network():
     assert jnp.isfinite(network.apply({"params": params}, *args)["emotion"]).all()
 
 
-def test_paper_context_takes_what_fits():
-    params = import_huggingface(WEIGHTS, context="paper")
-    assert params.keys() == {"embed"}
-    assert params["embed"].keys() == {"extractor", "norm"}
-
-
 def test_bare_and_fine_tuned_models_are_taken():
     bare = {k.removeprefix("wav2vec2."): v for k, v in WEIGHTS.items() if k.startswith("wav2vec2.")}
     fine_tuned = bare | {"lm_head.weight": np.zeros((3, 16))}
@@ -74,5 +68,8 @@ def test_safetensors_file(tmp_path):
     path = tmp_path / "model.safetensors"
     safetensors.save_file({k: np.ascontiguousarray(v) for k, v in WEIGHTS.items()}, path)
     chex.assert_trees_all_equal(import_huggingface(path), import_huggingface(WEIGHTS))
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match=r"model\.safetensors is damaged, .*: fetch it again"):
+        import_huggingface(path)
     with pytest.raises(ValueError, match=r"no \.safetensors"):
         import_huggingface(tmp_path / "pytorch_model.bin")

@@ -159,6 +159,15 @@ def test_groups_are_scored_on_the_classes_they_have(runs):
     assert "own_label" not in page
 
 
+def test_a_column_may_have_any_name(runs):
+    read = finished.read(runs["ssl1"])
+    odd = {"µ": [1, 2], "rating`s": [3, 4], "a\tb": ["x", "y"]}
+    values = {name: np.resize(two, len(read.predictions)) for name, two in odd.items()}
+    page = run_clips.speakers(replace(read, predictions=read.predictions.assign(**values)))
+    for said in ("µ: 2", "rating`s: 4", "a\tb: y"):
+        assert said in page
+
+
 def test_a_speaker_of_unknown_sex_is_shown(runs):
     read = finished.read(runs["ssl1"])
     some = read.predictions["speaker_id"] == read.speakers[0]

@@ -12,7 +12,7 @@ from sersl_jax import export
 from sersl_jax.config import create
 from sersl_jax.corpora import synthetic
 from sersl_jax.evaluation.protocol import LeakError
-from sersl_jax.training import checkpoint, experiment, export_folder, init_from
+from sersl_jax.training import checkpoint, experiment, export_folder, init_from, lineage
 from tests import made_up
 from tests.trained_run import config as trained_run_config
 from tests.trained_run import trained_run
@@ -59,6 +59,23 @@ def test_the_model_in_the_package_may_not_be_tested_on_what_it_has_heard(shipped
     assert shipped.check(named(corpus, "speech/folder", speaker_id="1001"), tested, False) == []
 
 
+def test_what_the_start_itself_started_from_counts(tmp_path):
+    info = {
+        "config": {"finetune": {"init_from": "default"}}, "dataset": {"name": "speech/folder"},
+        "speakers": [{"train": ["ann"], "validation": ["bob"]}], "clips": ["a1", "b1"],
+    }  # fmt: skip
+    tuned = init_from.Start({}, "runs/mine", lineage.trace(info))
+    corpus, tested = made_up.corpus(), np.arange(4)
+    for known in ({"speaker_id": "1001"}, {"clip": "1001_DFA_ANG_XX"}):
+        with pytest.raises(LeakError, match="runs/mine has learnt the emotions of test speakers"):
+            tuned.check(named(corpus, "speech/crema_d", **known), tested, False)
+    assert tuned.check(corpus, tested, False) == []
+    info["config"]["finetune"]["init_from"] = str(tmp_path / "gone")
+    orphan = init_from.Start({}, "runs/mine", lineage.trace(info))
+    (said,) = orphan.check(corpus, tested, False)
+    assert said.startswith(f"runs/mine was fine-tuned from {tmp_path}/gone, which is not there")
+
+
 def test_another_network_than_the_exports_is_told(tmp_path):
     config = best.get_config("paper")
     config.model.conv.center = False  # of the same shapes
@@ -79,7 +96,8 @@ def test_an_export_and_its_run_are_the_same_start(tmp_path):
     group = start(tmp_path, run / "finetune" / "0-1", trained_run_config())
     exported = start(tmp_path, tmp_path / "exported", trained_run_config())
     jax.tree.map(np.testing.assert_array_equal, group.params, exported.params)
-    assert group.dataset == exported.dataset == "speech/made_up"
+    assert group.lineage.datasets == exported.lineage.datasets == {"speech/made_up"}
+    assert group.lineage == exported.lineage
     shutil.rmtree(run / "pretrain")
     with pytest.raises(ValueError, match="run has no pre-training: name a group of splits, as"):
         start(tmp_path, run, trained_run_config())

@@ -83,14 +83,41 @@ def convolving(request, tmp_path_factory):
 def test_a_member_of_two_equals_the_same_member_alone_with_batch_normalisation(
     convolving, tmp_path
 ):
-    method, _, together = convolving
-    _, alone = fit(tmp_path, made_up.training((1,), method=method), method=method)
-    ours = jax.tree.map(lambda leaf: leaf[1], together)
-    theirs = jax.tree.map(lambda leaf: leaf[0], alone)
-    chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
-    statistics = ours.params["embed"]["norm_0"]
-    assert np.abs(statistics["mean"]).max() > 1e-3  # measured, not as they were at the start
-    assert np.abs(statistics["variance"] - 1).max() > 0.01
+    """Also the one with fewer steps, whose cosine ends with its own last one."""
+    method, both, together = convolving
+    assert both.num_steps.tolist() == [8, 10]
+    program = None
+    for number in (0, 1):
+        members = made_up.training((number,), method=method)
+        trainer, alone = fit(tmp_path / str(number), members, program, method=method)
+        program = trainer.program
+        ours = jax.tree.map(lambda leaf, n=number: leaf[n], together)
+        theirs = jax.tree.map(lambda leaf: leaf[0], alone)
+        chex.assert_trees_all_close(ours.params, theirs.params, atol=2e-4)
+        statistics = ours.params["embed"]["norm_0"]
+        assert np.abs(statistics["mean"]).max() > 1e-3  # measured, not as they were at the start
+        assert np.abs(statistics["variance"] - 1).max() > 0.01
+
+
+def test_members_of_two_sizes_train_as_many_steps_as_are_asked_for(tmp_path):
+    config = made_up.config()
+    config.finetune.steps = 9  # of 4 and 5 an epoch
+    both = create_trainer(made_up.training((0, 1)), create(config))
+    for number in (0, 1):
+        alone = create_trainer(made_up.training((number,)), create(config), both.program)
+        plans = [
+            [step.indices[row] for epoch in range(3) for step in trainer.plan(epoch)]
+            for trainer, row in ((both, number), (alone, 0))
+        ]
+        ours, theirs = ([row for row in plan if (row >= 0).any()] for plan in plans)
+        np.testing.assert_array_equal(ours, theirs)
+        assert len(ours) == 9
+    assert both.epochs.tolist() == [3, 2]
+    assert not both.plan(3)
+    loop.fit(made_up.training((0, 1)), create(config), tmp_path / "members", tmp_path, both.program)
+    assert [(row["name"], row["epoch"], row["step"]) for row in rows(tmp_path)] == [
+        ("0", 1, 4), ("1", 1, 5), ("0", 2, 8), ("1", 2, 9), ("0", 3, 9),
+    ]  # fmt: skip
 
 
 def test_batch_normalisation_and_averages_stream_alike(convolving, tmp_path):
