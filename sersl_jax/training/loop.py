@@ -227,7 +227,7 @@ def _rows(
         row |= {"step": int(steps[member]), "time": time.time(), "examples_per_second": rate}
         row |= {key: float(values[member]) for key, values in record.items()}
         scheduled = learning_rate(optimizer, row["step"], int(trainer.num_steps[member]))
-        row["learning_rate"] = float(np.asarray(scheduled)) * row.pop("learning_rate_scale", 1.0)
+        row["learning_rate"] = float(scheduled) * row.pop("learning_rate_scale", 1.0)
         for task, labels in training.dataset.labels.items():
             if f"validation/accuracy_{task}" not in row:
                 continue

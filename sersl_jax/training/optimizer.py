@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float
 
 from sersl_jax.config import OptimizerConfig
 
@@ -35,17 +35,18 @@ def create_optimizer(
     )
 
 
-def learning_rate(config: OptimizerConfig, step: Any, num_steps: Any) -> Float[Array, ""]:
+def learning_rate(config: OptimizerConfig, step: Any, num_steps: Any) -> Any:
     """The rate of a step; of "plateau" before the training loop scales the updates.
 
     `num_steps` are those of the whole stage; linear and cosine schedules reach 0 at the last one.
-    Both numbers may be traced, as each member has its own.
+    Each member has its own: both are integers, or scalars of JAX, as the rate is then.
     """
-    warmup = config.warmup_steps + jnp.round(config.warmup_share * num_steps)
-    up = jnp.minimum(step / jnp.maximum(warmup, 1), 1.0)
-    done = jnp.clip((step - warmup) / jnp.maximum(num_steps - warmup, 1), 0.0, 1.0)
-    down = {"plateau": 1.0, "linear": 1.0 - done, "cosine": (1.0 + jnp.cos(jnp.pi * done)) / 2}
-    return config.learning_rate * jnp.where(step < warmup, up, down[config.schedule])
+    xp = np if isinstance(step, int) else jnp  # on the host nothing is compiled
+    warmup = config.warmup_steps + xp.round(config.warmup_share * num_steps)
+    up = xp.minimum(step / xp.maximum(warmup, 1), 1.0)
+    done = xp.clip((step - warmup) / xp.maximum(num_steps - warmup, 1), 0.0, 1.0)
+    down = {"plateau": 1.0, "linear": 1.0 - done, "cosine": (1.0 + xp.cos(np.pi * done)) / 2}
+    return config.learning_rate * xp.where(step < warmup, up, down[config.schedule])
 
 
 def _scale_by_learning_rate(config: OptimizerConfig) -> optax.GradientTransformationExtraArgs:

@@ -12,7 +12,15 @@ from sersl_jax.datasets.preparation import prepare
 from sersl_jax.evaluation import results
 from sersl_jax.evaluation.protocol import LeakError
 from sersl_jax.evaluation.splits import Split
-from sersl_jax.training import checkpoint, experiment, finetune, init_from, inputs, testing
+from sersl_jax.training import (
+    checkpoint,
+    experiment,
+    finetune,
+    init_from,
+    inputs,
+    lineage,
+    testing,
+)
 from sersl_jax.training.normaliser import speaker_statistics
 from sersl_jax.training.targets import apply_label_rule, create_targets
 from tests import made_up
@@ -43,7 +51,7 @@ def test_an_unfinished_model_is_no_start(tmp_path):
     run = shutil.copytree(trained_run(), tmp_path / "run")
     config = made_up.config()
     config.finetune.init_from = str(run)
-    assert init_from.read_start(create(config), tmp_path, "tiny").speakers == frozenset()
+    assert init_from.read_start(create(config), tmp_path, "tiny").lineage == lineage.Lineage()
     (file,) = run.glob("pretrain/*/info/metadata")
     write_info(file, finished=False)
     with pytest.raises(ValueError, match="is not trained to its end yet"):
@@ -53,12 +61,13 @@ def test_an_unfinished_model_is_no_start(tmp_path):
 def test_emotions_of_test_speakers_must_not_have_been_learnt():
     corpus = made_up.corpus()
     tested = np.flatnonzero(corpus.speaker_ids == "speaker1")
-    known = init_from.Start({}, "runs/x", corpus.name, frozenset({"speaker0", "speaker1"}))
+    speakers = lineage.full_ids(corpus.name, ["speaker0", "speaker1"])
+    known = init_from.Start({}, "runs/x", lineage.Lineage(speakers=frozenset(speakers)))
     with pytest.raises(LeakError, match=r"runs/x has learnt the emotions of .*: speaker1"):
         known.check(corpus, tested, allowed=False)
     assert "speaker1" in known.check(corpus, tested, allowed=True)[0]
     assert known.check(corpus, np.flatnonzero(corpus.speaker_ids == "speaker2"), False) == []
-    assert replace(known, dataset="speech/other").check(corpus, tested, False) == []
+    assert known.check(replace(corpus, name="speech/other"), tested, False) == []
 
 
 def test_another_pitch_window_than_the_datasets_is_refused(monkeypatch):

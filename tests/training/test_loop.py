@@ -355,10 +355,9 @@ def test_a_loss_that_is_not_finite_stops_with_member_and_step(tmp_path):
         fit(tmp_path, training)
 
 
-@pytest.mark.parametrize(("schedule", "same"), [("plateau", True), ("linear", False)])
-def test_a_program_serves_trainings_of_the_same_schedule(schedule, same):
+def test_a_program_serves_trainings_of_any_number_of_steps():
     config = made_up.config()
-    config.finetune.optimizer.schedule = schedule
+    config.finetune.optimizer.schedule = "linear"
     first = create_trainer(made_up.training((0,)), create(config)).program
     config.finetune.epochs += 1
-    assert (create_trainer(made_up.training((1,)), create(config), first).program is first) == same
+    assert create_trainer(made_up.training((1,)), create(config), first).program is first
