@@ -93,11 +93,12 @@ def by_session(
 
     Clips without a session are on no side.
     """
-    order = sorted({each for each in sessions if isinstance(each, str | int) and each != ""})
+    known = [str(each) if isinstance(each, str | int) else "" for each in sessions]
+    order = sorted({*known} - {""})
     splits = []
     for session, following in zip(order, order[1:] + order[:1], strict=True):
         sides = {following: "validation", session: "test"}
-        partitions = [sides.get(each, "train") if each in order else "" for each in sessions]
+        partitions = [sides.get(each, "train") if each else "" for each in known]
         splits.append(by_partition(partitions, speaker_ids, clips, f"session-{session}"))
     return splits
 

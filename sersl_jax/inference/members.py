@@ -105,8 +105,10 @@ def _splits(ensemble: Ensemble, trained: Dataset, tested: pd.DataFrame) -> list[
     splits = []
     names = map(split_of, ensemble.names)
     for name, sides in dict(zip(names, ensemble.info["speakers"], strict=True)).items():
-        known = (full_ids(trained.name, sides[side]) for side in ("train", "validation"))
-        splits.append(Split(name, *map(tuple, known), people))
+        train, validation = (
+            tuple(full_ids(trained.name, sides[side])) for side in ("train", "validation")
+        )
+        splits.append(Split(name, train, validation, people))
     return splits
 
 

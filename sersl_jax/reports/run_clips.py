@@ -85,7 +85,7 @@ def _groups(run: runs.Run) -> str:
     for column in columns:
         values = sorted(set(run.predictions[column].dropna()))
         for value in values if 2 <= len(values) <= GROUPS else ():
-            part = run.predictions[run.predictions[column] == value]
+            part = run.predictions.loc[run.predictions[column] == value]
             of_splits = results.confusions(part, run.classes, run.answers).values()
             total = np.sum(list(of_splits), axis=0)
             each = metrics.per_class(total)
