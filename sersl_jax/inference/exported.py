@@ -30,15 +30,16 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     of a gated ensemble goes to a folder in it, or (stablehlo) into the same function. An older
     export in `out` goes. Raises ValueError where `out` holds other files of these names.
     """
-    _check_free(out)
-    out.mkdir(parents=True, exist_ok=True)
     second = out / out_of_domain.FOLDER
-    checksums.forget(out, [name for name in FILES.values() if name != FILES[format]])
+    older = _is_export(out)
+    if older:
+        checksums.forget(out, [name for name in FILES.values() if name != FILES[format]])
+    out.mkdir(parents=True, exist_ok=True)
     if format == "safetensors" and isinstance(ensemble, Gated):  # first: it is of no use alone
         write(ensemble.other, format, second, dtype)
         out_of_domain.write_gate(ensemble.gate, second)
-    elif second.is_dir():
-        shutil.rmtree(second)
+    elif older:
+        shutil.rmtree(second, ignore_errors=True)
     model = _safetensors(ensemble, dtype) if format == "safetensors" else _stablehlo(ensemble)
     files.write_atomically(out / FILES[format], lambda path: path.write_bytes(model))
     config = json.dumps(_config(ensemble, format), indent=1, default=str)
@@ -47,12 +48,14 @@ def write(ensemble: Ensemble, format: str, out: Path, dtype: str = "float32") ->
     checksums.write(out, (FILES[format], "config.json"))
 
 
-def _check_free(out: Path) -> None:
+def _is_export(out: Path) -> bool:
+    """Whether `out` holds an export; raises ValueError where it holds something else."""
     config = out / "config.json"
     ours = config.is_file() and files.read_json(config).get("model_type") == "sersl_jax"
     found = [name for name in ("config.json", "README.md") if (out / name).exists()]
     if found and not ours:
         raise ValueError(f"{out} holds a {found[0]} of something else: take another --out")
+    return ours
 
 
 def create_function(ensemble: Ensemble) -> Callable[..., Any]:

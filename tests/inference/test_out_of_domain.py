@@ -90,6 +90,11 @@ def test_an_export_holds_both(gated, tmp_path):
             "README.md", "checksums.json", "config.json", "model.stablehlo",
         }  # fmt: skip
         checksums.check(tmp_path / "out", "export again")
+    mine = tmp_path / "mine" / out_of_domain.FOLDER / "notes"  # no export's: it stays
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    exported.write(alone, "safetensors", tmp_path / "mine")
+    assert mine.exists()
 
 
 def test_stablehlo_holds_both_in_one_function(gated, tmp_path):
