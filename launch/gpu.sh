@@ -14,7 +14,7 @@ part=${1:-}
 shift || true
 out=${OUT:-runs/gpu}
 python=${PYTHON:-python}
-limited() { timeout --signal=TERM --kill-after=20 "${LIMIT:-570}" "$python" -m "$@"; }
+limited() { timeout --foreground --signal=TERM --kill-after=20 "${LIMIT:-570}" "$python" -m "$@"; }
 supervised() {
   limited sersl_jax.main --config=configs/supervised.py:paper "$@" || {
     local code=$?

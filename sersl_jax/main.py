@@ -1,6 +1,7 @@
 """Runs a config's stages: python -m sersl_jax.main --config=configs/ssl1.py."""
 
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def _join_processes() -> bool:
         jax.distributed.initialize()
     else:
         return False
+    # JAX's coordination notes SIGTERM and goes on; until the training loop looks, it is to end us.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     return True
 
 

@@ -44,8 +44,8 @@ def define_flags() -> None:
     """The flags of the command."""
     flags.DEFINE_string("checkpoint", None, "A run's directory [the model in the package].")
     flags.DEFINE_string("host", "127.0.0.1", "Address; 0.0.0.0 lets others reach the page.")
-    flags.DEFINE_integer("port", 7860, "Port.")
-    flags.DEFINE_float("max_seconds", 600.0, "Longest recording that is taken.")
+    flags.DEFINE_integer("port", 7860, "Port.", 1, 65535)
+    flags.DEFINE_float("max_seconds", 600.0, "Longest recording that is taken.", 1.0, 86_400.0)
     flags.DEFINE_integer("max_megabytes", 50, "Largest upload that is taken.")
     flags.DEFINE_string("examples", None, "Folder of example recordings [made-up voices].")
 
@@ -140,7 +140,7 @@ def create_page(analysis: "Analysis", examples: dict[str, Path]) -> "gradio.Bloc
             raise gradio.Error(str(error), duration=None, print_exception=False) from None
 
     title = "Speech emotion recognition"
-    with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(_HOUR, _HOUR)) as page:
+    with gradio.Blocks(title=title, analytics_enabled=False, delete_cache=(60, _HOUR)) as page:
         gradio.Markdown(f"# {title}\n\n{analysis.description}")
         with gradio.Row():
             with gradio.Column():

@@ -1,6 +1,8 @@
 """What commands say of wrong flags and fields, before they do anything, and when cut short."""
 
 import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -92,3 +94,18 @@ def test_ctrl_c_is_no_traceback():
     code = "from sersl_jax import cli\ndef main(_): raise KeyboardInterrupt\ncli.run(main)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_sigterm_ends_one_of_several_processes_before_it_trains():
+    """JAX's coordination would take note of it and go on."""
+    program = (
+        "import os, signal, time; from sersl_jax import main; assert main._join_processes(); "
+        "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+    )
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    one = {"SERSL_COORDINATOR": address, "SERSL_PROCESSES": "1", "SERSL_PROCESS": "0"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env={**os.environ, **one}, cwd=REPOSITORY, timeout=50)
+    assert done.returncode == -signal.SIGTERM

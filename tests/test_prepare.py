@@ -59,6 +59,7 @@ def test_the_command_says_what_it_made_and_returns_at_once_the_second_time(faces
         (("--dataset=speech/folder,speech/folder", "--source=a,b"), "names a dataset twice"),
         (("--dataset=speech/folder", "--source=.", "--pitch_window=60"), "not within 0.032 to 1"),
         (("--dataset=pretext/folder", "--source=.", "--min_proportion=0"), "0 < min_proportion"),
+        (("--dataset=pretext/folder", "--source=.", "--window=inf"), "are needed, not inf, 1.5"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(tmp_path, arguments, error):

@@ -41,7 +41,7 @@ def clips(source: Path, face_backend: str = "openface") -> list[Clip]:
     found = {id_ for id_, _ in media}
     stems = Counter(Path(id_).name for id_ in found)
     media |= dict.fromkeys(
-        (id_, source / "media" / id_) for id_ in sorted({*labels, *attributes} - found)
+        (id_, source / "media" / id_) for id_ in sorted({*labels, *attributes, *speakers} - found)
     )
     return [
         Clip(

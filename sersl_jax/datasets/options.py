@@ -1,6 +1,7 @@
 """What a person may choose when preparing a dataset; stored in the dataset's metadata."""
 
 import importlib.util
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, TypeVar
 
@@ -60,7 +61,7 @@ class PretextOptions(SpeechOptions):
     face_backend: str = "openface"
     RELABEL: ClassVar[frozenset[str]] = frozenset(
         name for task in registry.TASKS.values() for name in task.label_options
-    )
+    ) - {name for task in registry.TASKS.values() for name in task.score_options}
 
     def __post_init__(self):
         """Refuses a misspelt choice."""
@@ -75,8 +76,12 @@ class PretextOptions(SpeechOptions):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
-        if self.window < 0.1 or self.hop <= 0 or not 0 < self.min_proportion <= 1:
-            raise ValueError("window >= 0.1 s, hop > 0 s and 0 < min_proportion <= 1 are needed")
+        right = 0.1 <= self.window < math.inf and 0 < self.hop < math.inf
+        if not right or not 0 < self.min_proportion <= 1:
+            raise ValueError(
+                f"window >= 0.1 s, hop > 0 s and 0 < min_proportion <= 1 are needed, not "
+                f"{self.window}, {self.hop} and {self.min_proportion}"
+            )
 
 
 OptionsT = TypeVar("OptionsT", bound=SpeechOptions)

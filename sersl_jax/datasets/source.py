@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -96,8 +97,11 @@ def _track(clips: list[Clip], out_dir: Path, backend: str, workers: int) -> dict
     """Tracks faces in the videos without a track; returns the videos that failed, and why."""
     from sersl_jax.features.tracking import track_all
 
-    videos = _untracked(clips)
+    stems = Counter(path.stem for path in {clip.media for clip in clips})
+    videos = dict.fromkeys(_untracked(clips))
+    shared = {v: f"{v}: another recording has its name" for v in videos if stems[v.stem] > 1}
+    chosen = [video for video in videos if video not in shared]
     out_dir.mkdir(parents=True, exist_ok=True)
-    done = track_all(videos, out_dir, backend, workers)
-    tracked = tqdm(done, "track", len({*videos}), unit="video", disable=None)
-    return {video: reason for video, reason in tracked if reason}
+    done = track_all(chosen, out_dir, backend, workers)
+    tracked = tqdm(done, "track", len(chosen), unit="video", disable=None)
+    return shared | {video: reason for video, reason in tracked if reason}

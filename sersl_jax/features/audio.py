@@ -21,6 +21,7 @@ _WAV_DATA = re.compile(r"^data : (\d+) \(should be \d+\)", re.MULTILINE)
 _STREAMED = 0x7FFFF000  # sizes from here on are what programs write that cannot know the length
 _COMPRESSED, _SHORTFALL = ("OGG", "MP3"), 0.1  # s
 _BLOCK = 1 << 24  # samples
+_HIGHEST_RATE = 384_000  # Hz; a small file of more could fill the memory
 _OGG_HEADER, _OGG_PAGE = 27, 27 + 255 + 255 * 255  # bytes, the latter of the largest page
 
 
@@ -43,8 +44,8 @@ def read(
     sampling rate below 16 kHz are added to `notes`.
 
     Raises:
-        AudioError: no audio stream, not a media file, empty, truncated, not finite, or nothing
-            between `start` and `end`.
+        AudioError: no audio stream, not a media file, empty, truncated, not finite, sampled at
+            more than 384 kHz, or nothing between `start` and `end`.
         OSError: `path` cannot be opened.
     """
     path, notes = Path(path), [] if notes is None else notes
@@ -61,7 +62,7 @@ def read(
         notes += _check_ogg(path)
     if rate < SAMPLE_RATE:
         notes.append(f"sampled at {rate} Hz: holds nothing above {rate // 2} Hz")
-    waveform = soxr.resample(samples.mean(axis=1), rate, SAMPLE_RATE)
+    waveform = soxr.resample(samples, rate, SAMPLE_RATE)
     stop = None if end is None else round((end - first) * SAMPLE_RATE)
     waveform = waveform[round((start - first) * SAMPLE_RATE) : stop]
     if not waveform.size:
@@ -73,9 +74,9 @@ def read(
 
 def _read_sound(
     path: Path, first: int, last: int | None, notes: list[str]
-) -> tuple[Float[np.ndarray, "samples channels"], int]:
+) -> tuple[Float[np.ndarray, " samples"], int]:
     with soundfile.SoundFile(path) as sound:
-        rate = sound.samplerate
+        rate = _checked_rate(path, sound.samplerate)
         begin = min(first * rate, sound.frames)
         stop = sound.frames if last is None else min(last * rate, sound.frames)
         if begin:  # a codec starts anew after any seek
@@ -91,12 +92,21 @@ def _read_sound(
     return samples, rate
 
 
-def _read_frames(sound: soundfile.SoundFile, number: int) -> Float[np.ndarray, "samples channels"]:
-    """Up to `number` frames, in blocks: a broken header may promise terabytes."""
+def _checked_rate(path: Path, rate: int) -> int:
+    if rate > _HIGHEST_RATE:
+        raise AudioError(f"{path}: sampled at {rate} Hz, more than {_HIGHEST_RATE} Hz")
+    return rate
+
+
+def _read_frames(sound: soundfile.SoundFile, number: int) -> Float[np.ndarray, " samples"]:
+    """The mean of the channels, up to `number` frames, in blocks.
+
+    A broken header may promise terabytes.
+    """
     size = max(_BLOCK // sound.channels, 1)
-    blocks = [sound.read(min(size, number), dtype="float32", always_2d=True)]
+    blocks = [sound.read(min(size, number), dtype="float32", always_2d=True).mean(axis=1)]
     while len(blocks[-1]) == size and (left := number - size * len(blocks)):
-        blocks.append(sound.read(min(size, left), dtype="float32", always_2d=True))
+        blocks.append(sound.read(min(size, left), dtype="float32", always_2d=True).mean(axis=1))
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
 
 
@@ -120,7 +130,7 @@ def _check_ogg(path: Path) -> list[str]:
 
 def _read_media(
     path: Path, first: int, last: int | None
-) -> tuple[Float[np.ndarray, "samples channels"], int]:
+) -> tuple[Float[np.ndarray, " samples"], int]:
     try:
         with media.open_container(path) as container:
             if not container.streams.audio:
@@ -132,14 +142,15 @@ def _read_media(
 
 def _decode(
     path: Path, container: av.container.InputContainer, first: int, last: int | None
-) -> tuple[Float[np.ndarray, "samples channels"], int]:
-    """Decodes the first audio stream; time 0 is its own first sample."""
+) -> tuple[Float[np.ndarray, " samples"], int]:
+    """Decodes the first audio stream, channels averaged; time 0 is its own first sample."""
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise AudioError(f"{path}: not readable as sound or video (of an unknown codec)")
-    rate, tick = stream.rate, stream.time_base or Fraction(1, stream.rate)
+    rate, tick = _checked_rate(path, stream.rate), stream.time_base or Fraction(1, stream.rate)
     origin = (stream.start_time or 0) * tick
-    if first > _MARGIN:
+    # A seek in .mpg ends inside a frame, and times after it are off by one: read from the start.
+    if first > _MARGIN and container.format.name != "mpeg":
         container.seek(int((first - _MARGIN + origin) / tick), stream=stream, backward=True)
     frames = []
     for frame in container.decode(stream):
@@ -149,8 +160,8 @@ def _decode(
     if not frames:
         raise AudioError(f"{path}: its audio stream holds no sound")
     to_planar = av.AudioResampler(format="fltp")
-    parts = [part.to_ndarray() for frame in frames for part in to_planar.resample(frame)]
-    samples = np.concatenate(parts, axis=1).T
+    parts = [part for frame in frames for part in to_planar.resample(frame)]
+    samples = np.concatenate([part.to_ndarray().mean(axis=0) for part in parts])
     offset = round(((frames[0].pts or 0) * tick - origin) * rate)
     if last is None or offset + len(samples) < last * rate:
         _check_length(path, stream, (offset + len(samples)) / rate)

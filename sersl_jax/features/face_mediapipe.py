@@ -75,6 +75,8 @@ def track(video: str | Path, model: str | Path | None = None) -> FaceTrack:
     times, points, units = [], [], []
     with landmarker:
         for seconds, image in _frames(Path(video)):
+            if times and round(1000 * seconds) <= round(1000 * times[-1]):
+                continue  # MediaPipe wants milliseconds that increase
             picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=image)
             result = landmarker.detect_for_video(picture, round(1000 * seconds))
             times.append(seconds)

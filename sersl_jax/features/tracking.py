@@ -43,4 +43,6 @@ def _reason(error: BaseException | None) -> str:
         return ""
     if isinstance(error, openface.FaceError | OSError):
         return str(error)
+    if isinstance(error, Exception):  # MediaPipe has many
+        return f"{type(error).__name__}: {error}"
     raise error

@@ -16,6 +16,8 @@ def test_media_faces_and_speakers_meet_by_stem(tmp_path):
     a, b = folder.clips(tmp_path)
     assert (a.id, a.speaker_id, a.face) == ("a", "ann", tmp_path / "openface/a.csv")
     assert (b.id, b.speaker_id, b.face) == ("b", "b", None)
+    (tmp_path / "speakers.csv").write_text("clip,speaker_id\na,ann\ngone,bob\n")
+    assert [clip.id for clip in folder.clips(tmp_path)] == ["a", "b", "gone"]  # for the ledger
 
 
 def test_folders_in_media_are_part_of_the_id(tmp_path):

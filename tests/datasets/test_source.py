@@ -2,6 +2,7 @@ import pytest
 
 from sersl_jax.datasets.options import PretextOptions, SpeechOptions
 from sersl_jax.datasets.source import read_clips
+from sersl_jax.features import tracking
 
 
 @pytest.mark.parametrize("corpus", ["crema_d", "emodb", "tess"])
@@ -34,3 +35,18 @@ def test_videos_without_tracked_faces_name_the_flag_that_helps(backend, tmp_path
 
 def _options(backend):
     return PretextOptions(face_backend=backend)
+
+
+def test_a_track_that_could_not_be_told_apart_is_not_made(tmp_path, monkeypatch):
+    for name in ("media/a/x.mp4", "media/b/x.wav", "media/c/y.mp4"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    tracked = []
+    monkeypatch.setitem(tracking.BACKENDS, "openface", lambda video, _: tracked.append(video.name))
+    clips = read_clips(
+        "pretext", "folder", tmp_path, tmp_path / "data", PretextOptions(), tracking=1
+    )
+    assert tracked == ["y.mp4"]
+    assert [clip.untracked.endswith("another recording has its name") for clip in clips] == [
+        True, False, False,
+    ]  # fmt: skip

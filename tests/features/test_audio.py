@@ -88,7 +88,7 @@ def test_videos(tmp_path, suffix, codec):
     assert peak == pytest.approx(np.abs(tone(16_000)[20_000:30_000]).max(), rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.mp4", "a.mkv"])
+@pytest.mark.parametrize("name", ["a.wav", "a.flac", "a.mp3", "a.ogg", "a.mp4", "a.mkv", "a.mpg"])
 @pytest.mark.parametrize("rate", [44_100, 48_000])
 def test_a_cut_is_a_piece_of_the_whole(tmp_path, name, rate):
     time = np.arange(12 * rate) / rate
@@ -96,8 +96,8 @@ def test_a_cut_is_a_piece_of_the_whole(tmp_path, name, rate):
     path = tmp_path / name
     # mkv rounds its times to 1 ms, no whole number of samples.
     lags, tolerance = (range(-8, 9), 0.05) if path.suffix == ".mkv" else ((0,), 0.01)
-    if path.suffix in (".mp4", ".mkv"):
-        write_video(path, "aac", rate, samples)
+    if path.suffix in (".mp4", ".mkv", ".mpg"):
+        write_video(path, "mp2" if path.suffix == ".mpg" else "aac", rate, samples)
     else:
         soundfile.write(path, samples, rate)
     whole = audio.read(path)
@@ -151,6 +151,10 @@ def make_nan(path):
     soundfile.write(path, np.full(16_000, np.nan, np.float32), 16_000, subtype="FLOAT")
 
 
+def make_absurd(path):
+    soundfile.write(path, np.zeros((1000, 8)), 655_350)
+
+
 def make_cut_sound(path):
     soundfile.write(path, tone(16_000), 16_000)
     _truncate(path, 0.5)
@@ -176,6 +180,7 @@ def make_cut_video(path):
         ("a.mp3", make_cut_sound, "truncated"),
         ("a.ogg", make_cut_sound, "truncated|not readable"),
         ("a.mp4", make_cut_video, "not readable"),  # its index stands at the end
+        ("a.flac", make_absurd, "sampled at 655350 Hz, more than 384000 Hz"),
     ],
 )
 def test_bad_files_are_named_with_a_reason(tmp_path, name, make, reason):

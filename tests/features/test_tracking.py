@@ -20,6 +20,8 @@ def backend(monkeypatch):
         running.remove(video)
         if video.stem.startswith("bad"):
             raise openface.FaceError(f"{video}: no face")
+        if video.stem.startswith("odd"):
+            raise RuntimeError("timestamps must increase")
         out_dir.mkdir(exist_ok=True)
         openface.write(out_dir / f"{video.stem}.csv", make_track(3))
 
@@ -28,11 +30,13 @@ def backend(monkeypatch):
 
 
 def test_goes_on_after_a_bad_video_and_does_nothing_twice(backend, tmp_path):
-    videos, out = [tmp_path / f"{name}.mp4" for name in ("a", "bad", "c")], tmp_path / "out"
+    names, out = ("a", "bad", "c", "odd"), tmp_path / "out"
+    videos = [tmp_path / f"{name}.mp4" for name in names]
+    reasons = "", f"{videos[1]}: no face", "", "RuntimeError: timestamps must increase"
     results = dict(tracking.track_all(videos, out, "fake"))
-    assert results == {videos[0]: "", videos[1]: f"{videos[1]}: no face", videos[2]: ""}
+    assert results == dict(zip(videos, reasons, strict=True))
     assert dict(tracking.track_all(videos, out, "fake")) == results
-    assert sorted(backend[0]) == ["a.mp4", "bad.mp4", "bad.mp4", "c.mp4"]
+    assert sorted(backend[0]) == [f"{n}.mp4" for n in ("a", "bad", "bad", "c", "odd", "odd")]
 
 
 def test_works_at_several_at_a_time(backend, tmp_path):
