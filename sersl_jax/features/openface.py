@@ -28,6 +28,7 @@ _COLUMNS = ["frame", "face_id", "timestamp", "confidence", "success", *_POINTS, 
 _FRAME, _FACE, _TIME, _CONFIDENCE, _SUCCESS = range(5)
 _XY, _AUS = slice(5, 141), slice(141, 159)
 _REST = slice(159, None)  # pose, where it is there
+_running: set[subprocess.Popen] = set()
 _NOT_NUMBERS = ["-nan(ind)", "nan(ind)", "-nan", "1.#QNAN", "-1.#IND", "1.#INF"]
 
 
@@ -169,6 +170,13 @@ def run(
         return csv.replace(out_dir / f"{video.stem}.csv")
 
 
+def stop() -> None:
+    """Ends the programs that `run` is waiting for in other threads; each `run` then raises."""
+    for process in [*_running]:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 def _length(path: Path) -> float:
     try:
         seconds = media.video_length(path)
@@ -195,11 +203,13 @@ def _execute(video: Path, command: list, time_limit: float) -> None:
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={**os.environ, **one_core}, start_new_session=True,
         )  # fmt: skip
+        _running.add(process)
         try:
             code = process.wait(time_limit)
         except subprocess.TimeoutExpired:
             raise FaceError(f"{video}: OpenFace took more than {time_limit:.0f} s") from None
         finally:
+            _running.discard(process)
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()

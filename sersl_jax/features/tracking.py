@@ -34,8 +34,9 @@ def track_all(
         try:
             for future in as_completed(futures):
                 yield futures[future], _reason(future.exception())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        finally:  # an interruption ends what is running, too
+            pool.shutdown(wait=False, cancel_futures=True)
+            openface.stop()
 
 
 def _reason(error: BaseException | None) -> str:

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -43,6 +44,25 @@ def test_works_at_several_at_a_time(backend, tmp_path):
     videos = [tmp_path / f"pair{i}.mp4" for i in range(4)]
     assert len(list(tracking.track_all(videos, tmp_path / "out", "fake", workers=2))) == 4
     assert backend[1] == [2]
+
+
+def test_an_interruption_ends_openface_and_leaves_nothing(tmp_path, monkeypatch):
+    openface.write(tmp_path / "made.csv", make_track(30))
+    program = tmp_path / "FeatureExtraction"
+    program.write_text(
+        f'#!/bin/sh\ncase "$(readlink "$2")" in *slow*) sleep 60;; esac\n'
+        f'cp "{tmp_path}/made.csv" "${{2%.*}}.csv"\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("OPENFACE_BIN", str(program))
+    monkeypatch.setattr(openface, "_length", lambda _: 1.0)
+    videos, out = [tmp_path / "quick.mp4", tmp_path / "slow.mp4"], tmp_path / "out"
+    tracked = tracking.track_all(videos, out, workers=2)
+    assert next(tracked) == (videos[0], "")
+    started = time.monotonic()
+    tracked.close()  # as an exception in the loop over it does
+    assert time.monotonic() - started < 10
+    assert [path.name for path in out.iterdir()] == ["quick.csv"]
 
 
 def test_two_videos_of_one_stem_are_not_mixed_up(backend, tmp_path):
