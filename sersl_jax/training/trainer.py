@@ -87,8 +87,8 @@ class Trainer:
     def plan(self, epoch: int) -> list[Step]:
         """The steps of a training epoch; a member that has had all of its steps has no batch."""
         steps = _plan(self.training, self.config, epoch)
-        before = np.cumsum([(step.indices >= 0).any(axis=1) for step in steps], axis=0)
-        over = epoch * self.steps_per_epoch + before > self.num_steps
+        had = np.cumsum([(step.indices >= 0).any(axis=1) for step in steps], axis=0)
+        over = epoch * self.steps_per_epoch + had > self.num_steps
         left = [
             replace(step, indices=np.where(done[:, None], -1, step.indices))
             for step, done in zip(steps, over, strict=True)
